@@ -1,0 +1,352 @@
+"""`Flowkit`: an open database. Starts, finds and steers runs, and by default works on them too."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import msgspec
+
+from flowkit.client.run import Run
+from flowkit.client.steering import recover_run, replay_run
+from flowkit.client.waits import Bulletin
+from flowkit.clock import Clock, SystemClock
+from flowkit.codec import coder
+from flowkit.core.location import check_name, check_run_id
+from flowkit.core.run import STATUSES
+from flowkit.definitions import OnError, Workflow, known_workflows
+from flowkit.drivers import open_driver
+from flowkit.drivers.base import (
+    Claim,
+    Driver,
+    Duplicate,
+    Ended,
+    Exists,
+    Full,
+    NoRun,
+    Result,
+    RunQuery,
+    RunRow,
+    RunView,
+    Send,
+    Start,
+    Started,
+)
+from flowkit.durations import epoch, size_bytes
+from flowkit.errors import RunConflict, RunNotFound, StoreError
+from flowkit.primitives.build import check_key
+from flowkit.runtime.house import House
+from flowkit.runtime.worker import GRACE_SECONDS, Worker
+
+__all__ = ["DEFAULT_DATABASE", "Flowkit", "RunItem", "RunPage", "open_flowkit"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_tagged = coder()
+
+DEFAULT_DATABASE = "flowkit.db"
+
+
+@dataclass(frozen=True, slots=True)
+class RunItem:
+    """A row of the run list. Instants are epoch seconds."""
+
+    id: str
+    workflow: str
+    status: str
+    created_at: float
+    updated_at: float
+    tags: tuple[str, ...]
+    current: str | None = None
+    attempts: int = 0
+    error_line: str | None = None
+    wake_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """A page of the run list, newest first. `next` goes into the next call's `after`; None at the end."""
+
+    items: list[RunItem]
+    next: int | None
+
+    def __iter__(self) -> Iterator[RunItem]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+class Flowkit:
+    """An open database; a context manager. Made by `flowkit.open`."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        *,
+        worker: bool = True,
+        workflows: Iterable[Workflow[..., Any]] | None = None,
+        concurrency: int = 100,
+        clock: Clock | None = None,
+        on_error: OnError | None = None,
+        max_payload: int = 8_000_000,
+        logger: logging.Logger | None = None,
+        grace: float = GRACE_SECONDS,
+    ) -> None:
+        self.driver = driver
+        self.bulletin = Bulletin()
+        self.who = f"pid {os.getpid()}"
+        self.house = House(driver, clock or SystemClock(), on_error=on_error, logger=logger, max_payload=max_payload)
+        self.house.ended = self.bulletin.post
+        self.writer = self.house.writer
+        self._max_payload = max_payload
+        self._grace = grace
+        self._given = None if workflows is None else {made.name: made for made in workflows}
+        self._met: dict[str, Workflow[..., Any]] = {}
+        self.worker: Worker | None = None
+        if worker:
+            self.worker = Worker(self.house, self._served, concurrency=concurrency)
+            self.worker.start()
+
+    def __enter__(self) -> Flowkit:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Claim nothing more, give bodies 10 s to end, give all runs back, and close the database."""
+        if self.worker is not None:
+            self.worker.stop(self._grace)
+            self.worker = None
+        self.house.close()
+        self.driver.close()
+
+    # --- workflows --------------------------------------------------------------------------------------------------
+
+    def _served(self) -> Mapping[str, Workflow[..., Any]]:
+        return {**(known_workflows() if self._given is None else self._given), **self._met}
+
+    def workflow_named(self, name: str) -> Workflow[..., Any] | None:
+        """The workflow of this name that this handle knows."""
+        return self._served().get(name)
+
+    def _meet(self, workflow: object) -> Workflow[..., Any]:
+        if not isinstance(workflow, Workflow):
+            raise TypeError(f"start() takes a function decorated with @workflow, not {workflow!r}")
+        known = self._met.get(workflow.name)
+        if known is None or known.function is not workflow.function:
+            self._met[workflow.name] = workflow
+        return workflow
+
+    # --- starting ---------------------------------------------------------------------------------------------------
+
+    def start(self, id: str | None, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
+        """Start a run; durable when it returns. Starting an id twice gives the same run.
+
+        Raises:
+            TypeError, PayloadError: the arguments do not fit or cannot be stored. RunConflict: the id is taken by another
+            workflow or input.
+        """
+        made = self._meet(workflow)
+        op = self._start_op(id, made, args, kwargs)
+        served = self._given is None or made.name in self._given
+        birth = self.worker if served and made.launch.delay == 0 and self.worker is not None else None
+        if birth is None or not birth.reserve():
+            return self._started(op, made, self.writer.write(op))
+        op = _born_here(op, birth, made)
+        try:
+            result = self.writer.write(op)
+        except BaseException:
+            birth.unreserve()
+            raise
+        if isinstance(result, Started) and result.epoch == 1:
+            birth.begin_reserved(*_first_claim(op, result, made))
+        else:
+            birth.unreserve()
+        return self._started(op, made, result)
+
+    def run(self, id: str | None, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Start a run and wait for its result."""
+        return self.start(id, workflow, *args, **kwargs).result()
+
+    def start_many(self, starts: Iterable[tuple[str | None, Workflow[..., Any], Sequence[Any]]]) -> list[Run[Any]]:
+        """Start many runs in few writes: ``(id, workflow, args)`` each. All are checked before anything is written."""
+        made = [(self._meet(workflow), id, args) for id, workflow, args in starts]
+        ops = [self._start_op(id, workflow, tuple(args), {}) for workflow, id, args in made]
+        results: list[Result] = []
+        size = self.driver.limits.batch
+        for first in range(0, len(ops), size):
+            results += self.writer.write_many(ops[first : first + size])
+        return [self._started(op, each[0], result) for op, each, result in zip(ops, made, results, strict=True)]
+
+    def _start_op(self, id: str | None, workflow: Workflow[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Start:
+        run_id = f"{workflow.name}-{uuid.uuid4().hex[:12]}" if id is None else check_run_id(id)
+        body = workflow.input.encode(args, kwargs, limit=self._max_payload)
+        return Start(
+            id=run_id, workflow=workflow.name, input=body, input_hash=hashlib.sha256(body).hexdigest(),
+            tags=workflow.launch.tags, start_at=self.house.clock.now() + workflow.launch.delay, token=uuid.uuid4().hex,
+        )  # fmt: skip
+
+    def _started(self, op: Start, workflow: Workflow[..., Any], result: Result) -> Run[Any]:
+        match result:
+            case Started(run=run):
+                return Run(self, op.id, run, created=True)
+            case Exists(same=True, run=run) if workflow.launch.if_exists == "return":
+                return Run(self, op.id, run)
+            case Exists(same=same, workflow=other):
+                raise _taken(op, workflow, other, same)
+            case _:
+                raise StoreError(f"the store answered a start with {type(result).__name__}")
+
+    # --- finding ----------------------------------------------------------------------------------------------------
+
+    def get(self, id: str) -> Run[Any]:
+        """The run with this id.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+        row = self.driver.get(id) if isinstance(id, str) else None
+        if row is None:
+            raise RunNotFound(f"there is no run {id!r}")
+        return Run(self, row.id, row.seq)
+
+    def runs(
+        self,
+        *,
+        status: str | Sequence[str] | None = None,
+        workflow: str | Workflow[..., Any] | None = None,
+        tag: str | None = None,
+        since: datetime | float | None = None,
+        until: datetime | float | None = None,
+        limit: int = 50,
+        after: int | None = None,
+    ) -> RunPage:
+        """A page of the run list, newest first; `since` and `until` bound the instant of the start."""
+        statuses = (status,) if isinstance(status, str) else tuple(status or ())
+        if unknown := [each for each in statuses if each not in STATUSES]:
+            raise ValueError(f"there is no status {unknown[0]!r}; statuses are {', '.join(STATUSES)}")
+        if limit < 1:
+            raise ValueError(f"limit is a number of runs, at least 1, not {limit}")
+        rows = self.driver.runs(
+            RunQuery(
+                statuses=statuses, workflow=workflow.name if isinstance(workflow, Workflow) else workflow, tag=tag,
+                since=None if since is None else epoch(since, "since"),
+                until=None if until is None else epoch(until, "until"), after=after, limit=limit + 1,
+            )
+        )  # fmt: skip
+        page = rows[:limit]
+        return RunPage([_item(row) for row in page], page[-1].seq if len(rows) > limit else None)
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def send(self, run_id: str, name: str, data: Any = None, *, key: str | None = None) -> None:
+        """Send a message to a run. Durable when it returns; the same `key` to the same run is delivered once.
+
+        Raises:
+            RunNotFound, RunConflict: there is no such run, or it has ended.
+        """
+        self.deliver(run_id, name, data, key=key, reply=False)
+
+    def deliver(self, run_id: str, name: str, data: Any, *, key: str | None, reply: bool) -> str:
+        """Send, and give back the message's id."""
+        op = Send(
+            to=check_run_id(run_id), message_id=uuid.uuid4().hex, name=check_name(name, "message name"),
+            body=_tagged.encode(data, limit=self._max_payload), key=check_key(key), reply=reply, sender=self.who,
+        )  # fmt: skip
+        match self.writer.write(op):
+            case NoRun():
+                raise RunNotFound(f"cannot send {name!r}: there is no run {run_id!r}")
+            case Ended(status=status):
+                raise RunConflict(f"cannot send {name!r}: run {run_id!r} has ended, it is {status}")
+            case Full(size=size):
+                raise RunConflict(f"cannot send {name!r}: the inbox of run {run_id!r} is full with {size} messages")
+            case Duplicate(first=first):
+                return first
+            case _:
+                return op.message_id
+
+    # --- steering ---------------------------------------------------------------------------------------------------
+
+    def recover(self, run: Run[Any]) -> None:
+        """See `Run.recover`."""
+        recover_run(self.driver, self.writer, run.id, self.who)
+
+    def replay(self, run: Run[Any], from_step: str | None) -> None:
+        """See `Run.replay`."""
+        replay_run(self.driver, self.writer, run.id, from_step, self.who)
+
+
+def open_flowkit(
+    url: str | Path | None = None,
+    *,
+    worker: bool = True,
+    workflows: Iterable[Workflow[..., Any]] | None = None,
+    concurrency: int = 100,
+    durability: Literal["full", "process"] = "full",
+    clock: Clock | None = None,
+    on_error: OnError | None = None,
+    max_payload: int | str = "8MB",
+    logger: logging.Logger | None = None,
+) -> Flowkit:
+    """Open a database, and by default work on its runs in the background.
+
+    `url` is a SQLite file, ``":memory:"``, or by default ``$FLOWKIT_DB``, else ``flowkit.db`` here. ``worker=False`` only
+    starts, sends and reads. `workflows` limits what this worker serves (default: all that are imported), `concurrency` how
+    many runs it holds in memory. `durability` ``"process"`` may lose the newest commits on power loss.
+
+    Raises:
+        StoreError, SchemaTooNew: the database cannot be opened. ValueError: an argument that cannot be.
+    """
+    if durability not in ("full", "process"):
+        raise ValueError(f'durability is "full" or "process", not {durability!r}')
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise ValueError(f"concurrency is a number of runs, at least 1, not {concurrency!r}")
+    target = url if url is not None else os.environ.get("FLOWKIT_DB") or DEFAULT_DATABASE
+    return Flowkit(
+        open_driver(target, durability=durability),
+        worker=worker,
+        workflows=workflows,
+        concurrency=concurrency,
+        clock=clock,
+        on_error=on_error,
+        max_payload=size_bytes(max_payload),
+        logger=logger,
+    )
+
+
+def _born_here(op: Start, worker: Worker, workflow: Workflow[..., Any]) -> Start:
+    return msgspec.structs.replace(op, worker=worker.id, code=worker.code_of(workflow))
+
+
+def _first_claim(op: Start, started: Started, workflow: Workflow[..., Any]) -> tuple[Claim, Workflow[..., Any], RunView]:
+    """The claim and the view of a run that was born owned: there is nothing to load."""
+    row = RunRow(
+        seq=started.run, id=op.id, workflow=op.workflow, status="running", owner=op.worker, epoch=started.epoch, passes=1,
+        tags=tuple(op.tags), code=op.code, start_at=op.start_at,
+    )  # fmt: skip
+    claim = Claim(run=started.run, id=op.id, workflow=op.workflow, epoch=started.epoch, head=0, status="running", code=op.code)
+    return claim, workflow, RunView(row=row, input=op.input)
+
+
+def _taken(op: Start, workflow: Workflow[..., Any], other: str, same: bool) -> RunConflict:
+    if same:
+        return RunConflict(f'run {op.id!r} exists already, and the start said if_exists="reject"')
+    if other != workflow.name:
+        return RunConflict(f"run {op.id!r} exists already, as a run of workflow {other!r}. Choose another id.")
+    return RunConflict(f"run {op.id!r} exists already, with another input. Choose another id.")
+
+
+def _item(row: RunRow) -> RunItem:
+    return RunItem(
+        id=row.id, workflow=row.workflow, status=row.status, created_at=row.created_at, updated_at=row.updated_at,
+        tags=row.tags, current=row.current, attempts=row.attempts, error_line=row.error_line, wake_at=row.wake_at,
+    )  # fmt: skip

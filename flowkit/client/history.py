@@ -1,0 +1,112 @@
+"""Entries as people read them: values decoded, errors as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from flowkit.codec import coder, decode_error
+from flowkit.core.entry import Entry
+from flowkit.drivers.base import BodyRef, Driver
+from flowkit.errors import ErrorInfo, PayloadError
+from flowkit.primitives.branches import Winner, read_branches
+from flowkit.primitives.loop import read_loop
+from flowkit.primitives.messages import decode_messages
+from flowkit.primitives.migrate import VersionAnswer
+
+__all__ = ["HistoryEntry", "Snapshot", "entry_error", "history_of", "read_entry"]
+
+PAGE = 500
+_tagged = coder()
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One recorded operation. Instants are epoch seconds; `args` are those of a step, by name."""
+
+    location: str
+    kind: str
+    status: str
+    attempts: int
+    args: Any
+    output: Any
+    error: ErrorInfo | None
+    seq: int
+    created_at: float
+    settled_at: float | None
+    due_at: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run after a change: its status, and the entries that are new or differ from the snapshot before."""
+
+    status: str
+    entries: list[HistoryEntry]
+
+
+def history_of(driver: Driver, run: int, *, archived: bool = False, after: int = 0) -> list[HistoryEntry]:
+    """All entries in order of seq, values included."""
+    found: list[HistoryEntry] = []
+    while True:
+        page = driver.history(run, after=after, limit=PAGE, archived=archived)
+        found += [read_entry(driver, run, entry, archived=archived) for entry in page]
+        if len(page) < PAGE:
+            return found
+        after = page[-1].seq
+
+
+def read_entry(driver: Driver, run: int, entry: Entry, *, archived: bool = False) -> HistoryEntry:
+    """One stored entry with its values. What is archived has only what its row brings."""
+    if not archived and entry.size and entry.output is None and entry.error is None:
+        entry = msgspec.structs.replace(entry, output=driver.body(BodyRef(run=run, field="output", entry=entry.seq)))
+    args = entry.args
+    if args is None and entry.args_crc and not archived:
+        args = driver.body(BodyRef(run=run, field="args", entry=entry.seq))
+    return HistoryEntry(
+        location=entry.location, kind=entry.kind, status=entry.status, attempts=entry.attempts,
+        args=None if args is None else _tagged.decode(args), output=_output(entry), error=entry_error(entry), seq=entry.seq,
+        created_at=entry.created_at, settled_at=entry.settled_at, due_at=entry.due_at, source=entry.source,
+    )  # fmt: skip
+
+
+def entry_error(entry: Entry) -> ErrorInfo | None:
+    """The entry's error: of a retrying one its last attempt's."""
+    return None if entry.error is None else decode_error(entry.error)
+
+
+def _output(entry: Entry) -> Any:
+    if not entry.settled or entry.output is None or entry.status in ("failed", "cancelled"):
+        return None
+    try:
+        return _decoded(entry)
+    except (PayloadError, msgspec.MsgspecError):  # written by other code: shown as it stands, never a failed page
+        return entry.output.decode("utf-8", "replace")
+
+
+def _decoded(entry: Entry) -> Any:
+    assert entry.output is not None
+    match entry.kind:
+        case "message":
+            messages = decode_messages(entry.output)
+            return messages[0] if len(messages) == 1 else messages
+        case "loop":
+            value = read_loop(entry).value
+            return None if value is msgspec.UNSET else _tagged.decode(bytes(value))
+        case "join":
+            ends = read_branches(entry).done
+            return {name: _tagged.decode(bytes(end.value)) for name, end in ends.items() if end.value is not msgspec.UNSET}
+        case "race":
+            record = read_branches(entry)
+            end = record.done.get(record.winner or "")
+            value = end.value if end is not None else msgspec.UNSET
+            return None if value is msgspec.UNSET else Winner(record.winner or "", _tagged.decode(bytes(value)))
+        case "version":
+            return msgspec.json.decode(entry.output, type=VersionAnswer).answer
+        case "step":
+            return _tagged.decode(entry.output)
+        case _:
+            return None

@@ -1,0 +1,241 @@
+"""What `recover()` and `replay()` change in a history. Pure: a view in, a plan out; nothing is written here.
+
+Both begin with entries that must run again. What lies around such an entry and has settled must be entered again, so it is
+*reopened*: a join or race forgets how that branch ended, a loop goes back to that turn. An entry that changes is archived as
+it was and added again under the same seq, one round later.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from flowkit.core.entry import Entry, Message
+from flowkit.core.ledger import COMPOSITES
+from flowkit.core.location import ROOT, nested, split, turn_of
+from flowkit.drivers.base import Driver, RunView
+from flowkit.errors import RunConflict
+from flowkit.primitives.branches import read_branches
+from flowkit.primitives.loop import read_loop
+from flowkit.primitives.messages import requeued
+
+__all__ = ["Rewind", "recovery_of", "replay_of"]
+
+_FAILED = ("failed", "exhausted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewind:
+    """What the write holds. `clears`: output and error go."""
+
+    status: str
+    ending: str | None = None
+    clears: bool = True
+    add: Sequence[Entry] = ()
+    archive: Sequence[int] = ()
+    requeue: Sequence[Message] = ()
+    owes: int = 0
+    state: bytes | None = None
+
+
+def recovery_of(view: RunView) -> Rewind | None:
+    """The plan by which a failed run goes on, None if it is not failed."""
+    if view.row.status != "failed":
+        return None
+    if view.row.ending:
+        return _continued_rollback(view)
+    history = _History(view.entries)
+    culprit = next((entry for entry in view.entries if entry.seq == view.failed_entry), None)
+    if culprit is not None:
+        for entry in history.later_on_path(culprit):
+            history.archive(entry)
+        history.restart(culprit)
+    for entry in list(history.entries.values()):
+        if entry.status in _FAILED and not history.went_on(entry):
+            history.restart(entry)
+    history.rerun_rolled_back()
+    return history.plan("pending")
+
+
+def _continued_rollback(view: RunView) -> Rewind:
+    """The rollback goes on at the handler that was used up, with fresh attempts."""
+    history = _History(view.entries)
+    tried = {(failure.entry, failure.round) for failure in view.handler_failures}
+    for entry in view.entries:
+        if entry.rollback == "owes" and (entry.seq, entry.round) in tried:
+            history.change(entry)
+    return replace(history.plan("rolling_back"), clears=False)
+
+
+def replay_of(view: RunView, from_step: str | None, driver: Driver) -> Rewind:
+    """The plan by which a run starts over from an entry, or from its top.
+
+    Raises:
+        ValueError: there is no such entry. RunConflict: the run's status does not allow it.
+    """
+    row = view.row
+    if row.status in ("running", "rolling_back"):
+        raise RunConflict(f"run {row.id!r} is {row.status}; pause() or cancel() it before replay()")
+    history = _History(view.entries)
+    first = history.rewind_target(row.id, from_step).seq if from_step is not None else 0
+    gone = [entry for entry in view.entries if entry.seq >= first]
+    for entry in gone:
+        history.archive(entry)
+    for entry in gone:
+        history.reopen_around(entry.location)
+    history.rerun_rolled_back()
+    waiting = {message.seq for message in driver.inbox(row.seq, (), driver.limits.inbox)}
+    requeue = [message for message in requeued(gone) if message.seq not in waiting]
+    return history.plan("pending", requeue)
+
+
+class _History:
+    """A history being changed: what is archived, and what is added in its place."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self.entries = {entry.location: entry for entry in entries}
+        self._archived: set[int] = set()
+        self._changed: dict[str, Entry] = {}
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    def later_on_path(self, entry: Entry) -> list[Entry]:
+        """What was recorded after `entry` in its scope and those around it, with everything below."""
+        scopes = set(_scopes_around(entry.location))
+        tops = [
+            other.location
+            for other in self.entries.values()
+            if other.seq > entry.seq and self._scope_of(other) in scopes and not _within(entry.location, other.location)
+        ]
+        return [other for other in self.entries.values() if any(_within(other.location, top) for top in tops)]
+
+    def went_on(self, entry: Entry) -> bool:
+        """Whether the code handled this failure: something later on its path shows that it went on."""
+        return bool(self.later_on_path(entry))
+
+    def _scope_of(self, entry: Entry) -> str:
+        """The scope an entry counts in: an attempt block's entries show that the scope around it went on, too."""
+        return split(entry.location)[0]
+
+    def rewind_target(self, run_id: str, location: str) -> Entry:
+        """The entry from which to start over, for a wish to start from `location`."""
+        target = self.entries.get(location)
+        if target is None:
+            near = difflib.get_close_matches(location, self.entries, n=3, cutoff=0.3)
+            hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
+            raise ValueError(f"run {run_id!r} has no entry {location!r}.{hint}")
+        around = self._composites_around(location)
+        loops = [(entry, turn) for entry, turn in around if entry.kind == "loop"]
+        chosen = [entry for entry, _ in around if entry.kind == "race" and entry.settled]
+        if loops:
+            elsewhere = [entry for entry, segment in loops if turn_of(segment) != read_loop(entry).turn]
+            chosen.append(elsewhere[0] if elsewhere else loops[-1][0])
+        return min(chosen, key=lambda entry: entry.seq, default=target)
+
+    def _composites_around(self, location: str) -> list[tuple[Entry, str]]:
+        """The joins, races and loops around a location, outermost first, each with the segment of the scope in it."""
+        parts = location.split("/")
+        found = []
+        for end in range(1, len(parts) - 1):
+            entry = self.entries.get("/".join(parts[:end]))
+            if entry is not None and entry.kind in COMPOSITES:
+                found.append((entry, parts[end]))
+        return found
+
+    # --- changing ---------------------------------------------------------------------------------------------------
+
+    def archive(self, entry: Entry) -> None:
+        """The entry leaves the history."""
+        self._archived.add(entry.seq)
+        self.entries.pop(entry.location, None)
+        self._changed.pop(entry.location, None)
+
+    def change(self, entry: Entry, **fields: Any) -> None:
+        """The entry is archived as it was, and added again one round later with these fields."""
+        before = self._changed.get(entry.location)
+        number = entry.round + 1 if before is None else before.round
+        changed = msgspec.structs.replace(entry, round=number, **fields)
+        self._archived.add(entry.seq)
+        self._changed[entry.location] = self.entries[entry.location] = changed
+
+    def restart(self, entry: Entry) -> None:
+        """The entry starts over with no attempts used."""
+        if entry.kind in COMPOSITES:
+            self._reopen(entry, None)
+        else:
+            self.change(
+                entry, status="pending", attempts=0, started_at=None, settled_at=None, due_at=None, rollback="", output=None,
+                error=None, patch=None,
+            )  # fmt: skip
+        self.reopen_around(entry.location)
+
+    def rerun_rolled_back(self) -> None:
+        """Steps that were undone run again in place, but for those of branches that lost a race."""
+        for entry in list(self.entries.values()):
+            if entry.status == "rolled_back" and not self._in_lost_branch(entry.location):
+                self.restart(entry)
+
+    def reopen_around(self, location: str) -> None:
+        """What settled around a location is entered again, in the scope that leads there."""
+        for entry, segment in self._composites_around(location):
+            self._reopen(self.entries[entry.location], segment)
+
+    def _in_lost_branch(self, location: str) -> bool:
+        for entry, segment in self._composites_around(location):
+            if entry.kind == "race" and entry.settled and read_branches(entry).winner not in (None, segment):
+                return True
+        return False
+
+    def _reopen(self, entry: Entry, segment: str | None) -> None:
+        """`segment` is the branch or turn to enter again; None: those that failed."""
+        if entry.kind == "loop":
+            self._reopen_loop(entry, segment)
+            return
+        record = read_branches(entry)
+        drop = [name for name, end in record.done.items() if end.error is not msgspec.UNSET] if segment is None else [segment]
+        done = {name: end for name, end in record.done.items() if name not in drop}
+        if entry.settled or len(done) != len(record.done):
+            record.done = done
+            self.change(entry, status="running", settled_at=None, error=None, output=msgspec.json.encode(record))
+
+    def _reopen_loop(self, entry: Entry, segment: str | None) -> None:
+        progress = read_loop(entry)
+        turn = turn_of(segment) if segment is not None else None
+        back = turn is not None and turn < progress.turn and turn in progress.kept
+        if not entry.settled and not back:
+            return
+        if back and turn is not None:
+            progress.turn, progress.state = turn, progress.kept[turn]
+        progress.value = msgspec.UNSET
+        self.change(
+            entry,
+            status="running",
+            settled_at=None,
+            error=None,
+            attempts=progress.turn,
+            output=msgspec.json.encode(progress),
+        )
+
+    def plan(self, status: str, requeue: Sequence[Message] = ()) -> Rewind:
+        """The write that makes all this durable."""
+        owes = sum(entry.rollback == "owes" for entry in self.entries.values())
+        add = sorted(self._changed.values(), key=lambda entry: entry.seq)
+        ending = "" if status == "pending" else None
+        return Rewind(status=status, ending=ending, add=add, archive=sorted(self._archived), requeue=requeue, owes=owes)
+
+
+def _scopes_around(location: str) -> list[str]:
+    """The scope of a location and all scopes around it, to the root."""
+    found = []
+    while location:
+        location = split(location)[0]
+        found.append(location)
+    return found or [ROOT]
+
+
+def _within(location: str, top: str) -> bool:
+    return location == top or location.startswith(nested(top, ""))

@@ -1,0 +1,131 @@
+"""What one pass has visited, and what history answers it.
+
+A Journal claims places: a call gets a location in its scope, and history's entry there if it has one. It finds code and
+history that do not fit before anything new begins:
+
+* a call that history lacks may only be made once every recorded child of its scope has been visited (the visit would
+  otherwise come out of order, or never);
+* one that is recorded but open, once every child recorded before it has been;
+* a scope may only return once all of its recorded children have been.
+
+Only direct children count: what lies inside a settled join, race or loop is claimed with it. In a *frozen* pass nothing
+new may execute; the journal knows that it is frozen, and no primitive does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flowkit.core import divergence
+from flowkit.core.entry import Entry
+from flowkit.core.ledger import Ledger
+from flowkit.core.location import nested
+
+__all__ = ["Journal", "Visits"]
+
+_EXEMPT = frozenset(("version", "removed"))
+
+
+class Visits:
+    """What a pass has visited in one scope: names used, recorded children not met yet, and the call in progress."""
+
+    __slots__ = ("busy", "numbers", "path", "strays", "used")
+
+    def __init__(self, path: str, recorded: dict[str, int]) -> None:
+        self.path = path
+        self.strays = dict(recorded)
+        self.used: set[str] = set()
+        self.numbers: dict[str, int] = {}
+        self.busy: str | None = None
+
+
+class Journal:
+    """One pass over a ledger."""
+
+    def __init__(self, ledger: Ledger, *, frozen: bool = False) -> None:
+        self.ledger = ledger
+        self.frozen = frozen
+        self._unclaimed: set[str] | None = None
+
+    def visit(self, path: str) -> Visits:
+        """Begin with the scope at `path`, from its top."""
+        with self.ledger.lock:
+            return Visits(path, self.ledger.children.get(path, {}))
+
+    def claim(self, visits: Visits, kind: str, name: str, explicit: bool, where: Callable[[], str]) -> tuple[str, Entry | None]:
+        """The location of this call and history's entry there, None if it is new.
+
+        Raises:
+            DuplicateName, HistoryDiverged: code and history do not fit, or the code breaks a rule of its own.
+        """
+        with self.ledger.lock:
+            name = self._take_name(visits, kind, name, explicit, where)
+            location = nested(visits.path, name)
+            entry = self.ledger.entries.get(location)
+            if visits.strays:
+                visits.strays.pop(name, None)
+            if entry is None:
+                if visits.strays and kind not in _EXEMPT:
+                    raise divergence.unvisited(self.ledger, visits, kind, name, where())
+                return location, None
+            if entry.kind != kind and not _stands_in(entry, kind):
+                raise divergence.other_kind(self.ledger, entry, kind, name, where())
+            if entry.settled_at is None and visits.strays and kind not in _EXEMPT:
+                self._check_earlier(visits, entry, name, where)
+            return location, entry
+
+    def claim_block(self, visits: Visits, name: str, explicit: bool, where: Callable[[], str]) -> str:
+        """The scope of an attempt block: it takes a name but has no entry of its own."""
+        with self.ledger.lock:
+            name = self._take_name(visits, "attempt", name, explicit, where)
+            visits.strays.pop(name, None)
+            location = nested(visits.path, name)
+            entry = self.ledger.entries.get(location)
+            if entry is not None:
+                raise divergence.other_kind(self.ledger, entry, "attempt", name, where())
+            return location
+
+    def leave(self, visits: Visits, error: BaseException | None = None, settled_at: float | None = None) -> None:
+        """The scope is over. `settled_at` is that of the entry `error` came from, if it came from one.
+
+        Raises:
+            HistoryDiverged: recorded children were not visited.
+        """
+        with self.ledger.lock:
+            if not visits.strays:
+                return
+            if error is None:
+                raise divergence.left_over(self.ledger, visits)
+            strays = [self.ledger.entries.get(nested(visits.path, name)) for name in visits.strays]
+            if settled_at is None or any(
+                stray is None or stray.settled_at is None or stray.settled_at >= settled_at for stray in strays
+            ):
+                raise divergence.left_over(self.ledger, visits)
+
+    def unvisited(self, visits: Visits) -> bool:
+        """Whether the scope has recorded children that this pass has not met."""
+        return bool(visits.strays)
+
+    def _take_name(self, visits: Visits, kind: str, name: str, explicit: bool, where: Callable[[], str]) -> str:
+        used = visits.used
+        if name not in used:
+            used.add(name)
+            return name
+        if explicit:
+            raise divergence.duplicate(self.ledger, visits.path, kind, name, where())
+        number = visits.numbers.get(name, 2)
+        while f"{name}#{number}" in used:
+            number += 1
+        visits.numbers[name] = number + 1
+        name = f"{name}#{number}"
+        used.add(name)
+        return name
+
+    def _check_earlier(self, visits: Visits, entry: Entry, name: str, where: Callable[[], str]) -> None:
+        if min(visits.strays.values()) < entry.seq:
+            raise divergence.unvisited(self.ledger, visits, entry.kind, name, where())
+
+
+def _stands_in(entry: Entry, kind: str) -> bool:
+    """`removed()` may meet any entry: it says itself which kinds it accepts."""
+    return kind == "removed"

@@ -1,0 +1,97 @@
+"""How a piece of user code ended, as a value.
+
+User code never raises through the engine's own frames (a `StopIteration` crossing a coroutine becomes something else), so
+whoever calls it turns what happened into an Outcome, and whoever needs it as an exception again calls `unwrap`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from flowkit.errors import Evicted, HistoryDiverged, RollbackCheckpointError, ScopeClosed, Suspended
+
+__all__ = ["Done", "Failed", "Outcome", "TimedOut", "Wake", "decisive", "merge_wakes", "unwrap"]
+
+T = TypeVar("T", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """It returned."""
+
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It raised."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """A body ran longer than its `timeout` seconds. Whatever it still does is dropped."""
+
+    timeout: float
+
+
+Outcome = Done[T] | Failed
+
+
+def unwrap(outcome: Outcome[T]) -> T:
+    """The value, or the exception raised here."""
+    if isinstance(outcome, Done):
+        return outcome.value
+    raise outcome.error
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """What a strand waits for: an instant in epoch seconds, message names (``("*",)``: any), or both."""
+
+    at: float | None = None
+    names: tuple[str, ...] | None = None
+
+
+def merge_wakes(wakes: Iterable[Wake]) -> Wake:
+    """What a run waits for whose branches wait for `wakes`: the earliest instant and all the names."""
+    at: float | None = None
+    names: set[str] | None = None
+    for wake in wakes:
+        if wake.at is not None:
+            at = wake.at if at is None else min(at, wake.at)
+        if wake.names is not None:
+            names = (names or set()) | set(wake.names)
+    if names is not None and "*" in names:
+        names = {"*"}
+    return Wake(at, None if names is None else tuple(sorted(names)))
+
+
+def decisive(errors: Iterable[BaseException]) -> BaseException | None:
+    """Of what ended several branches, the one that ends the pass around them, or None if they only failed.
+
+    Eviction and closing come first, then divergence, then the missing checkpoint, then waiting.
+    """
+    ranked = [(_rank(error), position, error) for position, error in enumerate(errors)]
+    first = min(ranked, key=lambda item: item[:2], default=None)
+    return first[2] if first is not None and first[0] < _ORDINARY else None
+
+
+_ORDINARY = 4
+
+
+def _rank(error: BaseException) -> int:
+    match error:
+        case Evicted() | ScopeClosed():
+            return 0
+        case HistoryDiverged():
+            return 1
+        case RollbackCheckpointError():
+            return 2
+        case Suspended():
+            return 3
+        case _:
+            return _ORDINARY

@@ -1,0 +1,430 @@
+"""The port between the runtime and a database: operations in, results out.
+
+Drivers block and are thread-safe. They know no asyncio, no retry arithmetic and no payloads, and no clock but the `now`
+they are handed. A refusal is a value in the result list and leaves the other operations alone; an error is an exception
+and concerns the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from flowkit.core.change import Change
+from flowkit.core.entry import Entry, FailedAttempt, Message
+from flowkit.errors import StoreError
+
+__all__ = [
+    "BodyRef",
+    "Claim",
+    "Claimed",
+    "Done",
+    "Driver",
+    "Duplicate",
+    "Ended",
+    "Exists",
+    "Full",
+    "GuardFailed",
+    "Limits",
+    "Lost",
+    "Moved",
+    "NoRun",
+    "Op",
+    "Result",
+    "RunQuery",
+    "RunRow",
+    "RunView",
+    "Send",
+    "Sent",
+    "Start",
+    "Started",
+    "Steer",
+    "Steered",
+    "Undeliverable",
+    "Verb",
+    "WorkerInfo",
+    "WorkerRow",
+]
+
+Verb = Literal["wake", "pause", "evict", "resume", "cancel", "cancel_rollback"]
+
+
+class GuardFailed(StoreError):
+    """An operation of a batch contradicts what is stored; the whole batch was rolled back.
+
+    A new entry whose number is taken, a `set` on a settled entry, a `consume` of a message that is not there. `run` is the
+    guilty run's seq where it is known, else 0. The `Writer` halves the batch until the guilty operation stands alone.
+    """
+
+    def __init__(self, message: str, *, run: int = 0) -> None:
+        super().__init__(message, outcome="no")
+        self.run = run
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Base of the plain values that cross the port."""
+
+
+# --- operations -----------------------------------------------------------------------------------------------------
+
+
+class Start(Value, frozen=True, kw_only=True, gc=False):
+    """A new run, due at `start_at`. With `worker` it is born `running` and owned by that worker, epoch 1."""
+
+    id: str
+    workflow: str
+    input: bytes
+    input_hash: str
+    tags: Sequence[str] = ()
+    start_at: float
+    worker: int | None = None
+    code: str = ""
+    token: str
+    """Random; lets a repeated Start whose first try had landed answer `Started` again."""
+
+
+class Send(Value, frozen=True, kw_only=True, gc=False):
+    """A message from outside to the run with id `to`. `reply`: the sender waits for the receiver's `complete()`."""
+
+    to: str
+    message_id: str
+    name: str
+    body: bytes
+    key: str | None = None
+    reply: bool = False
+    sender: str = ""
+
+
+class Steer(Value, frozen=True, kw_only=True, gc=False):
+    """A verb on a run. `op` is unique per wish, so that a repeated one is answered as the first was."""
+
+    run: str
+    """The run's id."""
+    verb: Verb
+    op: str
+    who: str = ""
+    head: int | None = None
+    """If not None, the run must still have this head."""
+
+
+Op = Start | Change | Send | Steer
+
+
+# --- results --------------------------------------------------------------------------------------------------------
+
+
+class Started(Value, frozen=True, kw_only=True, gc=False):
+    run: int
+    epoch: int
+
+
+class Exists(Value, frozen=True, kw_only=True, gc=False):
+    """The id is taken. `same`: by the same workflow with the same input."""
+
+    run: int
+    same: bool
+    workflow: str
+
+
+class Done(Value, frozen=True, kw_only=True, gc=False):
+    """A Change landed. `inbox` is the run's newest message number, `status` and `request` what the row says now."""
+
+    inbox: int
+    status: str
+    request: str = ""
+
+
+class Lost(Value, frozen=True, kw_only=True, gc=False):
+    """The fence did not match: the row has `epoch` and `head` now (0, 0: the run is gone)."""
+
+    epoch: int
+    head: int
+
+
+class Undeliverable(Value, frozen=True, kw_only=True, gc=False):
+    """One of the Change's sends has no living receiver, so nothing of the Change was written."""
+
+    to: str
+    why: Literal["missing", "ended", "full"]
+
+
+class Sent(Value, frozen=True, kw_only=True, gc=False):
+    number: int
+
+
+class Duplicate(Value, frozen=True, kw_only=True, gc=False):
+    """Done before. `first` is the message id of a Send by key, or the status that the first Steer or bumping Change left."""
+
+    first: str
+
+
+class NoRun(Value, frozen=True, kw_only=True, gc=False):
+    pass
+
+
+class Ended(Value, frozen=True, kw_only=True, gc=False):
+    """The run is terminal."""
+
+    status: str
+
+
+class Full(Value, frozen=True, kw_only=True, gc=False):
+    """The inbox has no room."""
+
+    size: int
+
+
+class Steered(Value, frozen=True, kw_only=True, gc=False):
+    status: str
+
+
+class Moved(Value, frozen=True, kw_only=True, gc=False):
+    """The run has another head than the Steer demanded."""
+
+    head: int
+
+
+Result = Started | Exists | Done | Lost | Undeliverable | Sent | Duplicate | NoRun | Ended | Full | Steered | Moved
+
+
+# --- rows and reads -------------------------------------------------------------------------------------------------
+
+
+class Limits(Value, frozen=True, kw_only=True, gc=False):
+    """What a store can hold. `body` is bytes per value, `inbox` messages per run, `batch` operations per write."""
+
+    body: int = 64_000_000
+    inbox: int = 100_000
+    batch: int = 512
+
+
+class RunRow(Value, frozen=True, kw_only=True, gc=False):
+    """A row of the `runs` table, without payload."""
+
+    seq: int
+    id: str
+    workflow: str
+    status: str
+    wake_at: float | None = None
+    owner: int | None = None
+    epoch: int = 0
+    head: int = 0
+    entries: int = 0
+    inbox: int = 0
+    seen: int = 0
+    owes: int = 0
+    waiting: tuple[str, ...] | None = None
+    request: str = ""
+    ending: str = ""
+    crashes: int = 0
+    passes: int = 0
+    replays: int = 0
+    current: str | None = None
+    attempts: int = 0
+    error_line: str | None = None
+    tags: tuple[str, ...] = ()
+    code: str = ""
+    created_at: float = 0.0
+    start_at: float = 0.0
+    started_at: float | None = None
+    updated_at: float = 0.0
+    finished_at: float | None = None
+    expire_at: float | None = None
+
+
+class RunView(Value, frozen=True, kw_only=True, gc=False):
+    """What a pass needs: the row, the input, all live entries without args in order of seq, the first messages."""
+
+    row: RunRow
+    input: bytes
+    state: bytes | None = None
+    """Base of the run's state: patches of pruned entries, folded."""
+    error: bytes | None = None
+    failed_entry: int | None = None
+    tried: tuple[str, ...] = ()
+    """Fingerprints of the code under which the run was blocked."""
+    entries: Sequence[Entry] = ()
+    messages: Sequence[Message] = ()
+    handler_failures: Sequence[FailedAttempt] = ()
+    """Failed attempts of rollback handlers (part ``rollback``), when the row is or was rolling back (`ending` is set)."""
+
+
+class Claim(Value, frozen=True, kw_only=True, gc=False):
+    """The right to execute a run: `epoch` and `head` are the fence. `code` is the fingerprint of the pass before."""
+
+    run: int
+    id: str
+    workflow: str
+    epoch: int
+    head: int
+    crashes: int = 0
+    status: str
+    request: str = ""
+    code: str = ""
+
+
+class Claimed(Value, frozen=True, kw_only=True, gc=False):
+    """`runs` are new to this worker, `bells` are runs it owns that something happened to, `next_due` is the next timer."""
+
+    runs: Sequence[Claim] = ()
+    bells: Sequence[int] = ()
+    """Run seqs."""
+    next_due: float | None = None
+
+
+class WorkerInfo(Value, frozen=True, kw_only=True, gc=False):
+    name: str
+    host: str
+    pid: int
+    boot_id: str = ""
+    kind: Literal["worker", "client"] = "worker"
+    info: str = "{}"
+
+
+class WorkerRow(Value, frozen=True, kw_only=True, gc=False):
+    id: int
+    name: str
+    host: str
+    pid: int
+    kind: str
+    state: str
+    started_at: float
+    seen_at: float
+    alive: bool
+    owned: int = 0
+    info: str = "{}"
+
+
+class RunQuery(Value, frozen=True, kw_only=True, gc=False):
+    """A page of the run list, newest first; fields that are None do not filter. `after` is the seq of the last row shown."""
+
+    statuses: Sequence[str] = ()
+    workflow: str | None = None
+    tag: str | None = None
+    since: float | None = None
+    until: float | None = None
+    id_prefix: str | None = None
+    error: str | None = None
+    owner: int | None = None
+    after: int | None = None
+    limit: int = 50
+
+
+class BodyRef(Value, frozen=True, kw_only=True, gc=False):
+    """One stored body: a field of the run (`entry` None), of one of its entries, or the reply to `message_id`."""
+
+    run: int
+    field: Literal["input", "output", "error", "state", "args", "patch", "reply"]
+    entry: int | None = None
+    message_id: str = ""
+
+
+class Driver(Protocol):
+    """What a database must do for flowkit. `flowkit.testing.driver_suite` tells whether it does."""
+
+    limits: Limits
+
+    def write(self, ops: Sequence[Op], now: float) -> list[Result]:
+        """Apply `ops` in order in one transaction, a result for each; what is acknowledged is durable.
+
+        Raises:
+            GuardFailed: one operation contradicts the store; nothing was written. StoreBusy: nothing was written.
+            StoreError: `outcome` says whether it may have been.
+        """
+        ...
+
+    def claim(self, worker: int, workflows: Mapping[str, str], limit: int, now: float) -> Claimed:
+        """Take up to `limit` due runs of `workflows` (name → fingerprint of its code), earliest first, and the bells.
+
+        Raises:
+            Fenced: this worker was declared dead; it must join anew.
+        """
+        ...
+
+    def join(self, info: WorkerInfo, now: float) -> int:
+        """Register a worker or client; the id was never used before and never will be again."""
+        ...
+
+    def leave(self, worker: int, now: float) -> None:
+        """Withdraw a worker that holds no run any more. One that still does is taken over as if it had died."""
+        ...
+
+    def beat(self, worker: int, now: float) -> float:
+        """Renew the lease; returns the store's clock. Raises Fenced if the worker was declared dead."""
+        ...
+
+    def reap(self, now: float, *, dead: Collection[int] = ()) -> int:
+        """Take over the runs of dead workers; returns how many. `dead`: treat these as dead whatever their lease says."""
+        ...
+
+    def adopt(self, worker: int, held: Collection[int], workflows: Mapping[str, str], limit: int, now: float) -> Claimed:
+        """Claim blocked runs that were never blocked under this code, and those owned by this worker that it does not hold."""
+        ...
+
+    def take(self, worker: int, run: int, code: str, now: float) -> Claim | None:
+        """Claim this one run, due or not; None if it has an owner, has ended or is paused. The `Lab` steps through runs so."""
+        ...
+
+    def lost(self, worker: int, held: Mapping[int, int]) -> Collection[int]:
+        """Which of the runs in `held` (run seq → epoch) this worker no longer owns under that epoch."""
+        ...
+
+    def purge(self, now: float, limit: int = 500) -> int:
+        """Delete up to `limit` runs whose retention is over, and what else has expired."""
+        ...
+
+    def wait(self, timeout: float) -> bool:
+        """Block up to `timeout` seconds; True as soon as anything may have changed."""
+        ...
+
+    def nudge(self) -> None:
+        """End every `wait` of this handle now."""
+        ...
+
+    def token(self) -> int:
+        """A number that differs when anything may have changed."""
+        ...
+
+    def load(self, run: int, *, after: int = 0) -> RunView | None:
+        """All that a pass needs of a run; entries with a seq above `after` only.
+
+        Raises:
+            PayloadError: a stored checksum does not match.
+        """
+        ...
+
+    def inbox(self, run: int, names: Collection[str], limit: int) -> list[Message]:
+        """The first messages with these names (none: any), in inbox order."""
+        ...
+
+    def get(self, run: int | str) -> RunRow | None:
+        """The row with this seq or id."""
+        ...
+
+    def runs(self, query: RunQuery) -> list[RunRow]:
+        """A page of the run list, newest first; at most ``query.limit`` rows."""
+        ...
+
+    def workers(self) -> list[WorkerRow]: ...
+
+    def history(
+        self, run: int, *, after: int = 0, before: int | None = None, limit: int = 200, archived: bool = False
+    ) -> list[Entry]:
+        """Entries by seq, without args; outputs above 4,096 bytes are left out (`size` tells)."""
+        ...
+
+    def attempts(self, run: int, entry: int | None = None) -> list[FailedAttempt]:
+        """Failed attempts of one entry, or of all, in order of entry, part, round and number."""
+        ...
+
+    def body(self, ref: BodyRef) -> bytes | None:
+        """One body of any size."""
+        ...
+
+    def retain(self, days: Mapping[str, float]) -> None:
+        """From now on keep runs that end in status `s` for ``days[s]`` days; those with a status not named for ever."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,144 @@
+"""What a writer commits: operations on their way, the batches they go in, and who hears of them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol
+
+from flowkit.core.change import Change
+from flowkit.drivers.base import Done, Op, Result, Send, Sent, Start, Started, Steered
+from flowkit.drivers.rules import FINAL
+from flowkit.errors import StoreError
+
+__all__ = ["MAX_BATCH_BYTES", "Batch", "Collector", "Item", "Outcome", "Sink", "rank", "size_of", "stirs"]
+
+MAX_BATCH_BYTES = 4_000_000
+
+Outcome = Result | BaseException
+
+
+class Sink(Protocol):
+    """Who hears of submitted operations."""
+
+    def deliver(self, outcomes: list[tuple[object, Outcome]]) -> None:
+        """The tokens of one group with what became of each. Called in the thread that committed; must not block."""
+        ...
+
+
+class Collector:
+    """A sink that gathers the outcomes of numbered operations for a thread that waits for all of them."""
+
+    def __init__(self, count: int) -> None:
+        self._outcomes: dict[object, Outcome] = {}
+        self._count = count
+        self._complete = threading.Event()
+        if count == 0:
+            self._complete.set()
+
+    def deliver(self, outcomes: list[tuple[object, Outcome]]) -> None:
+        self._outcomes.update(outcomes)
+        if len(self._outcomes) == self._count:
+            self._complete.set()
+
+    def results(self, timeout_seconds: float) -> list[Result]:
+        """Results in order. Raises the first error among them, or StoreError if they are not all there in time."""
+        if not self._complete.wait(timeout_seconds):
+            raise StoreError(
+                f"the database did not answer within {timeout_seconds:g} s. Call again with the same ids.",
+                outcome="unknown",
+            )
+        results: list[Result] = []
+        for number in range(self._count):
+            outcome = self._outcomes[number]
+            if isinstance(outcome, BaseException):
+                raise outcome
+            results.append(outcome)
+        return results
+
+
+class Item:
+    """An operation on its way: `taken` into a batch, `decided` once it has an outcome, `answered` once its thread may
+    go on.
+
+    `following` is the thread to wake next; `gone` says that this one stopped waiting.
+    """
+
+    __slots__ = (
+        "answered",
+        "deadline",
+        "decided",
+        "following",
+        "gone",
+        "lock",
+        "op",
+        "outcome",
+        "sink",
+        "taken",
+        "token",
+    )
+
+    def __init__(self, op: Op, deadline: float | None, sink: Sink | None, token: object) -> None:
+        self.op = op
+        self.deadline = deadline
+        self.sink = sink
+        self.token = token
+        self.lock: threading.Lock | None = None
+        self.outcome: Outcome | None = None
+        self.decided = False
+        self.answered = False
+        self.taken = False
+        self.gone = False
+        self.following: Item | None = None
+
+
+class Batch:
+    """Operations given to the driver together. `unknown`: an earlier try of it may have landed."""
+
+    __slots__ = ("items", "unknown")
+
+    def __init__(self, items: list[Item], *, unknown: bool = False) -> None:
+        self.items = items
+        self.unknown = unknown
+
+
+def rank(item: Item) -> int:
+    """The order within a batch. Operations under way at once may land in any order; alike ones side by side make
+    larger groups.
+    """
+    match item.op:
+        case Start():
+            return 0
+        case Change():
+            return 1
+        case Send():
+            return 2
+        case _:
+            return 3
+
+
+def stirs(op: Op, result: Result) -> bool:
+    """Whether a run may have become due, or a bell rung."""
+    if isinstance(op, Change):
+        stirs = bool(op.sends or op.bump or op.park) or (op.release and op.status not in FINAL)
+        return stirs and isinstance(result, Done)
+    if isinstance(op, Start):
+        return isinstance(result, Started) and result.epoch == 0
+    return isinstance(result, Sent | Steered)
+
+
+def size_of(op: Op) -> int:
+    """Roughly the bytes that `op` brings."""
+    match op:
+        case Change():
+            size = 500
+            for entry in (*op.add, *op.set):
+                size += 200 + len(entry.output or b"") + len(entry.error or b"") + len(entry.args or b"")
+            if op.finish is not None:
+                size += len(op.finish.output or b"")
+            return size + sum(len(message.body) for message in op.sends)
+        case Start():
+            return 500 + len(op.input)
+        case Send():
+            return 500 + len(op.body)
+        case _:
+            return 200

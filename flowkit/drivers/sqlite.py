@@ -1,0 +1,221 @@
+"""The SQLite driver: one file, any number of processes, nothing to install.
+
+It puts together what the other modules do: `connections` (one writer behind the gate, four readers), `sqlite_write`
+(what a transaction does), `sqlite_work` (workers and claims), `sqlite_read`, `sqlite_purge`. Its own part is noticing
+change: `PRAGMA data_version` on the write connection differs exactly when *another* connection has committed, and
+costs a few microseconds, so it is simply asked every few milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from flowkit.core.entry import Entry, FailedAttempt, Message
+from flowkit.drivers.base import (
+    BodyRef,
+    Claim,
+    Claimed,
+    Limits,
+    Op,
+    Result,
+    RunQuery,
+    RunRow,
+    RunView,
+    WorkerInfo,
+    WorkerRow,
+)
+from flowkit.drivers.connections import Connections, Durability, translated
+from flowkit.drivers.gate import LiveLock
+from flowkit.drivers.sqlite_purge import purge
+from flowkit.drivers.sqlite_read import Reads
+from flowkit.drivers.sqlite_work import Work
+from flowkit.drivers.sqlite_write import Writing
+
+__all__ = ["SQLiteDriver"]
+
+_BUSY_POLL_SECONDS = 0.005
+_IDLE_POLL_SECONDS = 0.020
+_BUSY_AFTER_CHANGE_SECONDS = 1.0
+
+
+class SQLiteDriver:
+    """A `Driver` over a SQLite file, created and migrated when it is opened.
+
+    With `durability` ``"full"`` what is acknowledged survives a power cut; with ``"process"`` it survives the death of
+    the process, and a power cut may take the newest commits. `busy_seconds` bounds every wait for the file's write
+    lock.
+
+    Raises:
+        StoreError: the path cannot be opened, or is no database of ours. SchemaTooNew: it is for newer code.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        durability: Durability = "full",
+        *,
+        readonly: bool = False,
+        busy_seconds: float = 30.0,
+        limits: Limits | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self._connections = Connections(Path(path), durability=durability, readonly=readonly, busy_seconds=busy_seconds)
+        self._work = Work(self._connections)
+        self._reads = Reads(self._connections)
+        self._changes = _Changes(self._connections)
+
+    def write(self, ops: Sequence[Op], now: float) -> list[Result]:
+        return self._connections.transact(lambda cursor: Writing(cursor, now, self.limits).apply(ops))
+
+    # --- workers
+
+    def claim(self, worker: int, workflows: Mapping[str, str], limit: int, now: float) -> Claimed:
+        return self._work.claim(worker, workflows, limit, now)
+
+    def adopt(self, worker: int, held: Collection[int], workflows: Mapping[str, str], limit: int, now: float) -> Claimed:
+        return self._work.adopt(worker, held, workflows, limit, now)
+
+    def take(self, worker: int, run: int, code: str, now: float) -> Claim | None:
+        return self._work.take(worker, run, code, now)
+
+    def lost(self, worker: int, held: Mapping[int, int]) -> Collection[int]:
+        return self._work.lost(worker, held)
+
+    def join(self, info: WorkerInfo, now: float) -> int:
+        return self._work.join(info, now)
+
+    def leave(self, worker: int, now: float) -> None:
+        self._work.leave(worker, now)
+
+    def beat(self, worker: int, now: float) -> float:
+        return self._work.beat(worker, now)
+
+    def reap(self, now: float, *, dead: Collection[int] = ()) -> int:
+        return self._work.reap(now, dead)
+
+    def workers(self) -> list[WorkerRow]:
+        return self._work.workers()
+
+    # --- retention
+
+    def purge(self, now: float, limit: int = 500) -> int:
+        count, workers = self._connections.transact(lambda cursor: purge(cursor, now, limit))
+        for worker in workers:
+            LiveLock.forget(self._connections.locks, worker)
+        return count
+
+    def retain(self, days: Mapping[str, float]) -> None:
+        policy = json.dumps(dict(days))
+
+        def store(cursor: sqlite3.Cursor) -> None:
+            cursor.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('retention', ?)", (policy,))
+
+        self._connections.transact(store)
+
+    # --- noticing change
+
+    def wait(self, timeout: float) -> bool:
+        """Each thread hears of each change once: one that came between two of its waits ends the second at once."""
+        return self._changes.wait(timeout)
+
+    def nudge(self) -> None:
+        self._changes.nudge()
+
+    def token(self) -> int:
+        return self._changes.token()
+
+    # --- reading
+
+    def load(self, run: int, *, after: int = 0) -> RunView | None:
+        return self._reads.load(run, after)
+
+    def inbox(self, run: int, names: Collection[str], limit: int) -> list[Message]:
+        return self._reads.inbox(run, names, limit)
+
+    def get(self, run: int | str) -> RunRow | None:
+        return self._reads.get(run)
+
+    def runs(self, query: RunQuery) -> list[RunRow]:
+        return self._reads.runs(query)
+
+    def history(
+        self, run: int, *, after: int = 0, before: int | None = None, limit: int = 200, archived: bool = False
+    ) -> list[Entry]:
+        return self._reads.history(run, after, before, limit, archived)
+
+    def attempts(self, run: int, entry: int | None = None) -> list[FailedAttempt]:
+        return self._reads.attempts(run, entry)
+
+    def body(self, ref: BodyRef) -> bytes | None:
+        return self._reads.body(ref)
+
+    def close(self) -> None:
+        self._changes.close()
+        self._connections.close()
+        self._work.close()
+
+
+class _Changes:
+    """What has happened since a thread last asked: nudges of this handle, commits of others."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._changed = threading.Condition()
+        self._nudges = 0
+        self._version = connections.foreign_version() or 0
+        self._first = (self._nudges, self._version)
+        self._seen = threading.local()
+        self._busy_until = 0.0
+        self._token_lock = threading.Lock()
+        self._token_reader: sqlite3.Connection | None = None
+
+    def nudge(self) -> None:
+        with self._changed:
+            self._nudges += 1
+            self._changed.notify_all()
+
+    def wait(self, timeout: float) -> bool:
+        seen: tuple[int, int] = getattr(self._seen, "state", self._first)
+        end = time.monotonic() + timeout
+        while True:
+            version = self._connections.foreign_version()
+            if version is not None:
+                self._version = version
+            state = (self._nudges, self._version)
+            now = time.monotonic()
+            if state != seen:
+                self._seen.state = state
+                self._busy_until = now + _BUSY_AFTER_CHANGE_SECONDS
+                return True
+            if now >= end:
+                return False
+            poll = _BUSY_POLL_SECONDS if now < self._busy_until else _IDLE_POLL_SECONDS
+            with self._changed:
+                if self._nudges == state[0]:
+                    self._changed.wait(min(poll, end - now))
+
+    def token(self) -> int:
+        """On a connection of its own, to which the commits of this handle's writer are foreign too."""
+        self._connections.refuse_after_fork()
+        with self._token_lock:
+            if self._token_reader is None:
+                self._token_reader = self._connections.open_reader()
+            try:
+                return int(self._token_reader.execute("PRAGMA data_version").fetchone()[0])
+            except sqlite3.Error as error:
+                raise translated(error, self._connections.name) from error
+
+    def close(self) -> None:
+        """Close the reader, unless it belongs to the parent of this process."""
+        self.nudge()
+        if not self._connections.is_ours():
+            return
+        with self._token_lock:
+            if self._token_reader is not None:
+                self._token_reader.close()
+                self._token_reader = None

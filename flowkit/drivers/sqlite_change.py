@@ -1,0 +1,282 @@
+"""The statements of Changes: one `executemany` for each kind, checked by its row count.
+
+Every text is a constant, so that sqlite3's statement cache always hits. The row of a run is written by one of two
+statements: the short one of an ordinary step touches no index.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from flowkit.core.change import Change
+from flowkit.core.entry import Entry
+from flowkit.drivers.base import GuardFailed
+from flowkit.drivers.rules import Fate
+from flowkit.drivers.sql import (
+    ATTEMPT_COLUMNS,
+    ENTRY_COLUMNS,
+    Row,
+    attempt_values,
+    body_sum,
+    entry_sum,
+    entry_values,
+    joined,
+    message_sum,
+    text_of,
+    waiting_text,
+)
+
+__all__ = ["ARRIVE", "STANDING_COLUMNS", "Batch", "Standing", "clear_error", "set_fate"]
+
+STANDING_COLUMNS = (
+    "seq, epoch, head, status, wake_at, owner, inbox, owes, request, ending, crashes, replays, start_at, finished_at, code"
+)
+
+
+class Standing(msgspec.Struct, gc=False):
+    """`STANDING_COLUMNS` of a row."""
+
+    seq: int
+    epoch: int
+    head: int
+    status: str
+    wake_at: float | None
+    owner: int | None
+    inbox: int
+    owes: int
+    request: str
+    ending: str
+    crashes: int
+    replays: int
+    start_at: float
+    finished_at: float | None
+    code: str
+
+
+def _marks(columns: str) -> str:
+    return ", ".join("?" * (columns.count(",") + 1))
+
+
+_COUNTERS = "entries = ?, seen = ?, owes = ?, current = ?, attempts = ?, error_line = ?, updated_at = ?"
+_FENCE = "WHERE seq = ? AND epoch = ? AND head = ?"
+_STEP = f"UPDATE runs SET head = head + 1, {_COUNTERS} {_FENCE}"
+_FATE = (
+    "status = ?, wake_at = ?, owner = ?, epoch = ?, request = ?, ending = ?, crashes = ?, replays = ?, "
+    "finished_at = ?, expire_at = ?, waiting = CASE WHEN ? THEN waiting ELSE ? END"
+)
+_TURN = f"UPDATE runs SET head = head + 1, {_COUNTERS}, {_FATE} {_FENCE}"
+_SET_FATE = f"UPDATE runs SET updated_at = ?, {_FATE} WHERE seq = ?"
+
+_ADD = f"INSERT INTO entries ({ENTRY_COLUMNS}) VALUES ({_marks(ENTRY_COLUMNS)})"
+_SET_COLUMNS = (
+    "status = ?, attempts = ?, round = ?, started_at = ?, settled_at = ?, due_at = ?, rollback = ?, output = ?, "
+    "error = ?, patch = ?"
+)
+_SET = (
+    f"UPDATE entries SET {_SET_COLUMNS}, crc = ?, "
+    "size = ? + CASE WHEN args IS NULL THEN 0 ELSE length(CAST(args AS BLOB)) END "
+    "WHERE run = ? AND seq = ? AND settled_at IS NULL"
+)
+_SET_ARGS = (
+    f"UPDATE entries SET {_SET_COLUMNS}, crc = ?, size = ?, args_crc = ?, args = ? "
+    "WHERE run = ? AND seq = ? AND settled_at IS NULL"
+)
+_ROLLED_BACK = "UPDATE entries SET status = 'rolled_back', rollback = 'done' WHERE run = ? AND seq = ? AND settled_at IS NOT NULL"
+_FAILURE = f"INSERT INTO attempts ({ATTEMPT_COLUMNS}) VALUES ({_marks(ATTEMPT_COLUMNS)})"
+_FORGET = "DELETE FROM entries WHERE run = ? AND seq >= ? AND seq < ?"
+_FORGET_ATTEMPTS = "DELETE FROM attempts WHERE run = ? AND entry >= ? AND entry < ?"
+_ARCHIVE = (
+    f"INSERT INTO archive ({ENTRY_COLUMNS}, archived_at, why, at_head) "
+    f"SELECT {ENTRY_COLUMNS}, ?, ?, ? FROM entries WHERE run = ? AND seq = ?"
+)
+_UNLIST = "DELETE FROM entries WHERE run = ? AND seq = ?"
+_CONSUME = "DELETE FROM inbox WHERE run = ? AND seq = ?"
+ARRIVE = "INSERT INTO inbox (run, seq, id, name, sent_at, sender, key, reply, crc, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_REPLY = "INSERT OR IGNORE INTO replies (message, run, at, body) VALUES (?, ?, ?, ?)"
+_STATE = "UPDATE run_io SET state = ?, state_crc = ? WHERE run = ?"
+_FINISH = "UPDATE run_io SET output = ?, output_crc = ?, error = ?, error_crc = ?, failed_entry = ? WHERE run = ?"
+_TRIED = "UPDATE run_io SET tried = tried || ? WHERE run = ? AND instr(tried, ?) = 0"
+_CLEAR_LINE = "UPDATE runs SET error_line = NULL WHERE seq = ?"
+
+
+def fate_values(fate: Fate, expire_at: float | None) -> Row:
+    """`fate` as the statement that sets it wants it."""
+    return (
+        fate.status,
+        fate.wake_at,
+        fate.owner,
+        fate.epoch,
+        fate.request,
+        fate.ending,
+        fate.crashes,
+        fate.replays,
+        fate.finished_at,
+        expire_at,
+        fate.keeps_waiting,
+        waiting_text(fate.waiting),
+    )
+
+
+def set_fate(cursor: sqlite3.Cursor, run: int, fate: Fate, expire_at: float | None, now: float) -> None:
+    """Give the row of `run` the columns of `fate`."""
+    cursor.execute(_SET_FATE, (now, *fate_values(fate, expire_at), run))
+
+
+def clear_error(cursor: sqlite3.Cursor, run: int) -> None:
+    """Take the reason of a blocked run away."""
+    cursor.execute(_CLEAR_LINE, (run,))
+    cursor.execute(_FINISH, (None, 0, None, 0, None, run))
+
+
+class Batch:
+    """The statements of a group of Changes, a list of rows each."""
+
+    def __init__(self, now: float) -> None:
+        self._now = now
+        self._steps: list[Row] = []
+        self._turns: list[Row] = []
+        self._tried: list[Row] = []
+        self._adds: list[Row] = []
+        self._rest: dict[str, list[Row]] = {}
+
+    def step(self, change: Change) -> None:
+        """A Change that leaves the run's fate as it is."""
+        self._steps.append((*self._counters(change), change.run, change.epoch, change.head))
+        self._content(change)
+
+    def turn(self, change: Change, fate: Fate, expire_at: float | None) -> None:
+        """A Change after which the run has this `fate`."""
+        fence = (change.run, change.epoch, change.head)
+        self._turns.append((*self._counters(change), *fate_values(fate, expire_at), *fence))
+        self._content(change)
+
+    def blocked(self, run: int, code: str) -> None:
+        """The run was blocked under this code."""
+        mark = joined((code,))
+        self._tried.append((mark, run, mark))
+
+    def _counters(self, change: Change) -> Row:
+        return (
+            change.entries,
+            change.seen,
+            change.owes,
+            change.current,
+            change.attempts,
+            change.error_line,
+            self._now,
+        )
+
+    def _content(self, change: Change) -> None:
+        run = change.run
+        for entry in change.add:
+            self._adds.append(entry_values(run, entry))
+        if change.set:
+            self._set(run, change.set)
+        if change.consume:
+            self._more(_CONSUME, [(run, number) for number in change.consume])
+        if change.failures:
+            self._more(_FAILURE, [attempt_values(run, failure) for failure in change.failures])
+        if change.state is not None:
+            self._more(_STATE, [(text_of(change.state), body_sum(change.state), run)])
+        if change.replies:
+            self._more(_REPLY, [(reply.message_id, run, self._now, text_of(reply.body)) for reply in change.replies])
+        if change.forget or change.archive or change.rolled_back or change.requeue:
+            self._rewrite(change)
+
+    def _set(self, run: int, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            output, error, patch = text_of(entry.output), text_of(entry.error), text_of(entry.patch)
+            crc = entry_sum(entry.location, entry.kind, output, error, patch)
+            size = len(entry.output or b"") + len(entry.error or b"")
+            values = (entry.status, entry.attempts, entry.round, entry.started_at, entry.settled_at, entry.due_at)
+            bodies = (entry.rollback, output, error, patch, crc)
+            if entry.args is None:
+                self._more(_SET, [(*values, *bodies, size, run, entry.seq)])
+            else:
+                args = (size + len(entry.args), body_sum(entry.args), text_of(entry.args))
+                self._more(_SET_ARGS, [(*values, *bodies, *args, run, entry.seq)])
+
+    def _rewrite(self, change: Change) -> None:
+        run = change.run
+        ranges = [(run, first, end) for first, end in change.forget]
+        self._more(_FORGET, ranges)
+        self._more(_FORGET_ATTEMPTS, ranges)
+        self._more(_ROLLED_BACK, [(run, seq) for seq in change.rolled_back])
+        why = change.bump or "step"
+        self._more(_ARCHIVE, [(self._now, why, change.head, run, seq) for seq in change.archive])
+        self._more(_UNLIST, [(run, seq) for seq in change.archive])
+        for message in change.requeue:
+            text = text_of(message.body)
+            place = (run, message.seq, message.id, message.name, message.sent_at, message.sender, message.key)
+            self._more(ARRIVE, [(*place, message.reply, message_sum(message.name, text), text)])
+
+    def finish(self, change: Change) -> None:
+        """The run's result."""
+        assert change.finish is not None
+        output, error = change.finish.output, change.finish.error
+        result = (text_of(output), body_sum(output), text_of(error), body_sum(error))
+        self._more(_FINISH, [(*result, change.finish.failed_entry, change.run)])
+
+    def _more(self, sql: str, rows: list[Row]) -> None:
+        if rows:
+            self._rest.setdefault(sql, []).extend(rows)
+
+    def execute(self, cursor: sqlite3.Cursor) -> None:
+        """Write everything, archived entries before new ones. Raises GuardFailed."""
+        _counted(cursor, _STEP, self._steps)
+        _counted(cursor, _TURN, self._turns)
+        if self._rest:
+            self._execute_rest(cursor)
+        if self._adds:
+            _counted(cursor, _ADD, self._adds)
+        if self._tried:
+            cursor.executemany(_TRIED, self._tried)
+
+    def _execute_rest(self, cursor: sqlite3.Cursor) -> None:
+        for sql in _IN_ORDER:
+            if rows := self._rest.get(sql):
+                _CHECKED.get(sql, _uncounted)(cursor, sql, rows)
+
+
+def _counted(cursor: sqlite3.Cursor, sql: str, rows: list[Row]) -> None:
+    if not rows:
+        return
+    if len(rows) == 1:
+        cursor.execute(sql, rows[0])
+    else:
+        cursor.executemany(sql, rows)
+    if cursor.rowcount != len(rows):
+        raise GuardFailed(f"{_GUARDS.get(sql, 'a row')} is not there any more ({cursor.rowcount} of {len(rows)} written)")
+
+
+def _uncounted(cursor: sqlite3.Cursor, sql: str, rows: list[Row]) -> None:
+    cursor.executemany(sql, rows)
+
+
+_IN_ORDER = (
+    _SET,
+    _SET_ARGS,
+    _ROLLED_BACK,
+    _ARCHIVE,
+    _UNLIST,
+    _FORGET,
+    _FORGET_ATTEMPTS,
+    _CONSUME,
+    ARRIVE,
+    _FAILURE,
+    _REPLY,
+    _STATE,
+    _FINISH,
+)
+_GUARDS = {
+    _SET: "an open entry to settle",
+    _SET_ARGS: "an open entry to settle",
+    _ROLLED_BACK: "a settled entry to roll back",
+    _ARCHIVE: "an entry to archive",
+    _CONSUME: "a message to take",
+}
+_CHECKED: dict[str, Callable[[sqlite3.Cursor, str, list[Row]], Any]] = dict.fromkeys(_GUARDS, _counted)

@@ -1,0 +1,365 @@
+"""Group commit and unknown outcomes, once for all drivers.
+
+Who wants to commit and finds no leader leads: it commits in its own thread all that is waiting, so a lone caller pays
+for no thread switch. What came meanwhile is left to the writer's own thread, which commits group after group until
+nothing is left. The event loop never commits: it submits, and hears of each group in one call.
+
+A thread that is woken first wakes the next one. Waking them all at once would make them fight for the interpreter's
+lock, with each other and with whoever commits the next group.
+
+The hardest part is a write whose outcome is unknown. The same batch is given again, and nothing else of this handle,
+until it is acknowledged: every operation is safe to repeat, and what its second answer says about the first is read in
+`_settled`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from queue import Empty, SimpleQueue
+
+from flowkit.clock import Clock
+from flowkit.core.change import Change
+from flowkit.drivers.base import (
+    Done,
+    Driver,
+    Duplicate,
+    GuardFailed,
+    Lost,
+    Op,
+    Result,
+    Send,
+    Sent,
+    Steer,
+    Steered,
+)
+from flowkit.drivers.group import MAX_BATCH_BYTES, Batch, Collector, Item, Outcome, Sink, rank, size_of, stirs
+from flowkit.errors import StoreBusy, StoreError
+
+__all__ = ["Sink", "Writer"]
+
+_log = logging.getLogger("flowkit")
+
+RETRY_SECONDS = 1.0
+
+
+class Writer:
+    """Commits what many threads and one event loop want written, a group at a time, through one driver.
+
+    Operations that are not patient raise after `patience_seconds` of a store that does not answer; patient ones wait.
+    """
+
+    def __init__(self, driver: Driver, clock: Clock, *, patience_seconds: float = 30.0) -> None:
+        self._driver = driver
+        self._clock = clock
+        self._patience = patience_seconds
+        self._lock = threading.Lock()
+        self._pending: deque[Item] = deque()
+        self._work: deque[Batch] = deque()
+        self._busy = False
+        self._closed = False
+        self._healthy = True
+        self._turns: SimpleQueue[bool] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+
+    @property
+    def healthy(self) -> bool:
+        """False from a write that failed until one succeeds: no body should start meanwhile."""
+        return self._healthy
+
+    @property
+    def pending(self) -> int:
+        """How many operations wait for a group to take them."""
+        return len(self._pending)
+
+    def write(self, op: Op, *, patient: bool = False) -> Result:
+        """Write `op` and return once it is durable; in this thread if nobody else is writing.
+
+        Raises:
+            GuardFailed: `op` contradicts the store. StoreBusy, StoreError: after `patience_seconds`, unless `patient`;
+            `outcome` says whether it may have been written.
+        """
+        self._refuse_after_fork()
+        deadline = None if patient else time.monotonic() + self._patience
+        item = Item(op, deadline, None, None)
+        with self._lock:
+            self._refuse()
+            leads = not self._busy
+            if leads:
+                self._busy = True
+                item.taken = True
+            else:
+                item.lock = threading.Lock()
+                item.lock.acquire()
+                self._pending.append(item)
+        if leads:
+            self._lead(item)
+        if item.lock is not None:
+            self._follow(item)
+        return _result(item)
+
+    def write_many(self, ops: Sequence[Op]) -> list[Result]:
+        """Write `ops` in as few groups as may be, and return once all are durable; a result for each.
+
+        Raises:
+            The first error among them. StoreError: the store did not answer within `patience_seconds`.
+        """
+        collector = Collector(len(ops))
+        for number, op in enumerate(ops):
+            self.submit(op, number, collector)
+        return collector.results(self._patience)
+
+    def submit(self, op: Op, token: object, sink: Sink) -> None:
+        """Have `op` written by the writer's thread; `sink` hears of it. Never blocks, and never gives up."""
+        self._refuse_after_fork()
+        item = Item(op, None, sink, token)
+        with self._lock:
+            self._refuse()
+            self._pending.append(item)
+            if self._busy:
+                return
+            self._busy = True
+        self._give_turn()
+
+    def close(self) -> None:
+        """Write what is pending, for up to `patience_seconds`, then refuse everything."""
+        if self._pid != os.getpid():
+            return
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        if self._thread is not None:
+            self._turns.put(False)
+            self._thread.join(self._patience)
+        self._abandon()
+
+    # --- leading
+
+    def _refuse(self) -> None:
+        if self._closed:
+            raise StoreError("this handle is closed. Open the database again.")
+
+    def _refuse_after_fork(self) -> None:
+        """Before any lock: another thread of the parent may have held it at the fork."""
+        if self._pid != os.getpid():
+            raise StoreError("this handle was opened before fork(). Open the database again in the child process.")
+
+    def _lead(self, item: Item) -> None:
+        """One group in this thread. What is left over, a failed batch above all, goes to the writer's thread."""
+        self._try(Batch([item]))
+        with self._lock:
+            if not self._work and not self._pending:
+                self._busy = False
+                return
+            if not item.answered:
+                item.lock = threading.Lock()
+                item.lock.acquire()
+        self._give_turn()
+
+    def _give_turn(self) -> None:
+        if self._closed:
+            self._abandon()
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="flowkit-writer", daemon=True)
+            self._thread.start()
+        self._turns.put(True)
+
+    def _run(self) -> None:
+        while self._turns.get():
+            while (batch := self._next()) is not None:
+                if not self._try(batch):
+                    self._pause()
+                    if self._closed:
+                        self._abandon()
+                        return
+
+    def _pause(self) -> None:
+        """Wait a second after a failure, unless the handle is closed meanwhile."""
+        try:
+            self._turns.get(timeout=RETRY_SECONDS)
+        except Empty:
+            return
+
+    def _next(self) -> Batch | None:
+        """The next batch, or None, which gives the turn back."""
+        with self._lock:
+            if self._work:
+                return self._work.popleft()
+            items: list[Item] = []
+            size, room = 0, self._driver.limits.batch
+            while self._pending and len(items) < room and size < MAX_BATCH_BYTES:
+                item = self._pending.popleft()
+                item.taken = True
+                size += size_of(item.op)
+                items.append(item)
+            if not items:
+                self._busy = False
+                return None
+        items.sort(key=rank)
+        return Batch(items)
+
+    def _try(self, batch: Batch) -> bool:
+        """Give `batch` to the driver once; False if the store failed and the batch must be given again."""
+        try:
+            results = self._driver.write([item.op for item in batch.items], self._clock.now())
+            if batch.unknown:
+                results = [self._settled(item.op, result) for item, result in zip(batch.items, results, strict=True)]
+        except GuardFailed as error:
+            self._halve(batch, error)
+        except StoreError as error:
+            self._keep(batch, error)
+            return False
+        except Exception as error:  # a value that the driver cannot store: its own operation only must suffer
+            self._halve(batch, error)
+        except BaseException as error:  # a simulated crash, an interrupted thread: nothing is known, nobody may wait
+            self._answer(batch.items, [error] * len(batch.items))
+        else:
+            self._healthy = True
+            self._answer(batch.items, results)
+            if any(map(stirs, (item.op for item in batch.items), results)):
+                self._driver.nudge()
+        return True
+
+    def _halve(self, batch: Batch, error: Exception) -> None:
+        self._healthy = True
+        if len(batch.items) == 1:
+            self._answer(batch.items, [error])
+            return
+        middle = len(batch.items) // 2
+        halves = [Batch(items, unknown=batch.unknown) for items in (batch.items[:middle], batch.items[middle:])]
+        with self._lock:
+            self._work.extendleft(reversed(halves))
+
+    def _keep(self, batch: Batch, error: StoreError) -> None:
+        """The store failed. Answer those whose patience is over; an unknown outcome keeps the batch as it is."""
+        self._healthy = False
+        batch.unknown = batch.unknown or error.outcome == "unknown"
+        now = time.monotonic()
+        tired = [item for item in batch.items if item.deadline is not None and item.deadline <= now]
+        refusal = StoreError(str(error), outcome="unknown") if batch.unknown else error
+        self._answer(tired, [refusal] * len(tired))
+        if not batch.unknown:
+            batch.items = [item for item in batch.items if not item.decided]
+        if batch.items:
+            with self._lock:
+                self._work.appendleft(batch)
+
+    def _settled(self, op: Op, result: Result) -> Result:
+        """What `result`, the answer to a repeated `op`, says about its first try."""
+        match result:
+            case Lost() if isinstance(op, Change):
+                return self._landed_before(op, result)
+            case Duplicate() if isinstance(op, Change):
+                row = self._driver.get(op.run)
+                return result if row is None else Done(inbox=row.inbox, status=row.status, request=row.request)
+            case Duplicate() if isinstance(op, Steer):
+                return Steered(status=result.first)
+            case Duplicate() if isinstance(op, Send) and result.first == op.message_id:
+                return Sent(number=0)
+        return result
+
+    def _landed_before(self, change: Change, lost: Lost) -> Result:
+        """A run has one Change under way at a time, so its epoch with a head one higher means that this one has
+        landed.
+        """
+        if lost.head != change.head + 1 or lost.epoch != change.epoch + bool(change.bump):
+            return lost
+        row = self._driver.get(change.run)
+        if row is None or (change.bump and row.status != change.status):
+            return lost
+        return Done(inbox=row.inbox, status=row.status, request=row.request)
+
+    # --- answering and following
+
+    def _answer(self, items: Sequence[Item], outcomes: Iterable[Outcome]) -> None:
+        """Tell everybody: sinks in one call each, threads as a chain that wakes itself."""
+        sinks: dict[int, tuple[Sink, list[tuple[object, Outcome]]]] = {}
+        first: Item | None = None
+        last: Item | None = None
+        for item, outcome in zip(items, outcomes, strict=True):
+            if item.decided:
+                continue
+            item.outcome, item.decided = outcome, True
+            if item.sink is not None:
+                item.answered = True
+                sinks.setdefault(id(item.sink), (item.sink, []))[1].append((item.token, outcome))
+            elif item.lock is None:
+                item.answered = True
+            else:
+                if last is not None:
+                    last.following = item
+                first, last = first or item, item
+        for sink, told in sinks.values():
+            self._tell(sink, told)
+        self._wake(first)
+
+    def _tell(self, sink: Sink, outcomes: list[tuple[object, Outcome]]) -> None:
+        try:
+            sink.deliver(outcomes)
+        except Exception:  # the engine's code, whose loop may be gone; the other sinks must hear
+            _log.exception("flowkit: a commit could not be reported to the event loop")
+
+    def _wake(self, item: Item | None) -> None:
+        """Wake the first thread of a chain that still waits; it wakes the next."""
+        with self._lock:
+            while item is not None:
+                item.answered = True
+                if not item.gone and item.lock is not None:
+                    item.lock.release()
+                    return
+                item = item.following
+
+    def _follow(self, item: Item) -> None:
+        assert item.lock is not None
+        try:
+            if item.deadline is None:
+                item.lock.acquire()
+            elif not item.lock.acquire(timeout=max(0.0, item.deadline - time.monotonic())):
+                self._withdraw(item)
+                item.lock.acquire()
+        except BaseException:
+            self._leave(item)
+            raise
+        if item.following is not None:
+            self._wake(item.following)
+
+    def _withdraw(self, item: Item) -> None:
+        """Out of patience: an operation that no batch has taken yet was certainly not written."""
+        with self._lock:
+            if item.taken or item.answered:
+                return
+            self._pending.remove(item)
+        raise StoreBusy(f"the database was not free to write for {self._patience:g} s; nothing was written. Try again.")
+
+    def _leave(self, item: Item) -> None:
+        """This thread waits no longer; if it was to wake another, that is done now."""
+        with self._lock:
+            item.gone = True
+            following = item.following if item.answered else None
+        self._wake(following)
+
+    def _abandon(self) -> None:
+        with self._lock:
+            batches = [*self._work, Batch(list(self._pending))]
+            self._work.clear()
+            self._pending.clear()
+        for batch in batches:
+            error = StoreError(
+                "the handle was closed while the database did not answer.", outcome="unknown" if batch.unknown else "no"
+            )
+            self._answer(batch.items, [error] * len(batch.items))
+
+
+def _result(item: Item) -> Result:
+    outcome = item.outcome
+    if isinstance(outcome, BaseException):
+        raise outcome
+    assert outcome is not None
+    return outcome

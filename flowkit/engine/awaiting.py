@@ -1,0 +1,251 @@
+"""The async colour: tasks on the engine's own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flowkit.core.location import nested
+from flowkit.core.outcome import Done, Failed, Outcome, TimedOut, Wake
+from flowkit.engine.bodies import LiveBody
+from flowkit.engine.commits import Final
+from flowkit.engine.offload import run_pooled
+from flowkit.engine.passes import Pass, Waiter
+from flowkit.engine.ports import BodyCall, Ended, Group, live_body
+from flowkit.engine.recorder import ChangeRefused
+from flowkit.engine.scope import BodyScope, Scope, Strand, current
+from flowkit.errors import Fenced, ScopeClosed
+
+__all__ = ["AWAITING", "AwaitingPort", "arun_in_scope"]
+
+_LOOK_SECONDS = 1.0
+
+
+async def arun_in_scope(scope: Scope, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+    """Run async workflow code in `scope` in this task. A function that awaits nothing may be plain."""
+    scope.strand.thread = threading.get_ident()
+    token = current.set(scope)
+    outcome: Outcome[Any]
+    try:
+        value = function(*args)
+        outcome = Done(await value if inspect.isawaitable(value) else value)
+    except BaseException as error:  # user code: whatever it raised is its outcome
+        outcome = Failed(error)
+    finally:
+        current.reset(token)
+    return scope.close(outcome)
+
+
+class _Branches:
+    """An async join's or race's branches, each a task."""
+
+    def __init__(self, running: Pass) -> None:
+        self.running = 0
+        self.strands: list[Strand] = []
+        self._pass = running
+        self._queue: deque[Ended] = deque()
+        self._arrived = asyncio.Event()
+        self._waiting = False
+
+    def start(self, scope: Scope, location: str, functions: Mapping[str, Callable[[], Any]]) -> None:
+        self.running = len(functions)
+        with self._pass.lock:
+            self._pass.performing += len(functions)
+        for name, function in functions.items():
+            strand = Strand(self._pass, awaits=True, parent=scope.strand)
+            self.strands.append(strand)
+            inside = scope.inside(nested(location, name), strand)
+            strand.task = asyncio.get_running_loop().create_task(self._run(name, inside, function))
+
+    async def _run(self, name: str, scope: Scope, function: Callable[[], Any]) -> None:
+        outcome = await arun_in_scope(scope, function)
+        scope.strand.task = None
+        self._queue.append((name, outcome))
+        self._pass.branch_ends(wakes_parent=self._waiting)
+        self._waiting = False
+        self._arrived.set()
+        await AWAITING.settle_waits(self._pass)
+
+    async def next(self, strand: Strand) -> Ended:
+        if not self._queue:
+            self._waiting = True
+            self._arrived.clear()
+            self._pass.branches_wait()
+            await AWAITING.settle_waits(self._pass)
+        while not self._queue:
+            if strand.stop is not None:
+                raise strand.stop
+            await self._arrived.wait()
+        self.running -= 1
+        return self._queue.popleft()
+
+    def stop(self) -> None:
+        for strand in self.strands:
+            self._pass.end(ScopeClosed("another branch won"), strand)
+
+
+class AwaitingPort:
+    """A Port that suspends on the engine's loop."""
+
+    async def commit(self, scope: Scope, final: Final | None = None) -> None:
+        running = scope.running
+        if running.journal.frozen:
+            raise scope.frontier()
+        await self._commit(running, final)
+        if scope.strand.stop is not None:
+            raise scope.strand.stop
+
+    async def _commit(self, running: Pass, final: Final | None = None) -> None:
+        try:
+            await running.commits.acommit(final)
+        except Fenced as error:
+            running.end(ScopeClosed(str(error)))
+            raise ScopeClosed(str(error)) from None
+        except asyncio.CancelledError:
+            raise
+        except ChangeRefused as error:
+            raise running.refused_by_store(error) from None
+        except BaseException as error:  # not the run's own failure: the worker decides what becomes of it
+            running.crash(error)
+            raise ScopeClosed(str(error)) from None
+        running.deliver_reports()
+
+    async def body(self, scope: Scope, call: BodyCall) -> Outcome[Any] | TimedOut:
+        running = scope.running
+        if (verdict := running.verdicts.pop(call.location, None)) is not None:
+            return verdict
+        if running.refusing is not None:
+            raise running.refusing
+        if call.awaits:
+            return await self._inline(scope, call)
+        return await self._pooled(scope, call)
+
+    async def _inline(self, scope: Scope, call: BodyCall) -> Outcome[Any] | TimedOut:
+        running = scope.running
+        task = asyncio.current_task()
+        assert task is not None
+        inside = True
+        cancelled = False
+
+        def deliver() -> None:
+            nonlocal cancelled
+            if inside:  # never after the body: a cancel that comes late must not hit what the workflow does next
+                cancelled = True
+                task.cancel()
+
+        live = live_body(running, call, lambda verdict: running.host.loop.call(deliver))
+        scope.strand.body = live
+        number = running.host.watchdog.enter(live)
+        token = current.set(BodyScope(scope, live, call.name, call.state))
+        outcome: Outcome[Any]
+        try:
+            outcome = Done(await call.function(*call.args, **call.kwargs))
+        except KeyboardInterrupt as error:
+            running.crash(error)
+            outcome = Failed(ScopeClosed("interrupted from the keyboard"))
+        except BaseException as error:  # user code: whatever it raised is its outcome
+            outcome = Failed(error)
+        finally:
+            inside = False
+            current.reset(token)
+            running.host.watchdog.leave(number)
+            scope.strand.body = None
+        if cancelled:
+            task.uncancel()
+        if scope.strand.stop is not None:
+            raise scope.strand.stop
+        return _judge(live, call, outcome, scope)
+
+    async def _pooled(self, scope: Scope, call: BodyCall) -> Outcome[Any] | TimedOut:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+
+        def deliver(outcome: Any) -> None:
+            loop.call_soon_threadsafe(lambda: None if done.done() else done.set_result(outcome))
+
+        run_pooled(scope, call, deliver)
+        outcome: Outcome[Any] | TimedOut | None = await done
+        scope.strand.body = None
+        if outcome is None:
+            raise scope.strand.stop or ScopeClosed(f"the body of {call.location!r} was given up")
+        return outcome
+
+    async def wait(self, scope: Scope, wake: Wake, *, since: int, seen: int) -> None:
+        running = scope.running
+        if running.journal.frozen:
+            raise scope.frontier()
+        loop = asyncio.get_running_loop()
+        signal = asyncio.Event()
+        waiter = Waiter(scope.strand, wake, lambda: _poke(loop, signal), seen)
+        park = await self.blocking(lambda: running.park_with(waiter)) if wake.names is not None else running.park_with(waiter)
+        if park is not None and running.rings == since:
+            await self._park(running, park)
+        elif running.ledger.pending:
+            await self._commit(running)
+        if not running.begin_wait(waiter, since):
+            return
+        try:
+            await self.settle_waits(running)
+            await self._sleep(running, waiter, signal)
+        finally:
+            running.end_wait(waiter)
+        running.check_waitable(scope.strand)
+
+    async def _sleep(self, running: Pass, waiter: Waiter, signal: asyncio.Event) -> None:
+        while not signal.is_set():
+            left = _LOOK_SECONDS
+            if waiter.wake.at is not None:
+                left = min(left, waiter.wake.at - running.recorder.now())
+            if left <= 0:
+                return
+            try:
+                async with asyncio.timeout(left):
+                    await signal.wait()
+            except TimeoutError:
+                continue
+
+    async def settle_waits(self, running: Pass) -> None:
+        """Park the run if nobody performs any more and nothing happens soon."""
+        if running.performing == 0 and (park := await self.blocking(running.park_with)) is not None:
+            try:
+                await self._park(running, park)
+            except ScopeClosed:
+                return  # every strand learns it from its own `stop`
+
+    async def _park(self, running: Pass, park: Any) -> None:
+        await self._commit(running, Final(status=running.park_status, park=park))
+        running.parked()
+
+    async def call(self, scope: Scope, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+        return await arun_in_scope(scope, function, *args)
+
+    def branches(self, scope: Scope, location: str, functions: Mapping[str, Callable[[], Any]]) -> Group:
+        group = _Branches(scope.running)
+        group.start(scope, location, functions)
+        return group
+
+    async def ended(self, scope: Scope, group: Group) -> Ended:
+        assert isinstance(group, _Branches)
+        return await group.next(scope.strand)
+
+    async def blocking(self, function: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(None, function)
+
+
+def _judge(live: LiveBody, call: BodyCall, outcome: Outcome[Any], scope: Scope) -> Outcome[Any] | TimedOut:
+    if live.end("ended"):
+        return outcome
+    if live.verdict == "timeout":
+        return TimedOut(call.timeout or 0.0)
+    raise scope.strand.stop or ScopeClosed(f"the body of {call.location!r} was given up")
+
+
+def _poke(loop: asyncio.AbstractEventLoop, signal: asyncio.Event) -> None:
+    loop.call_soon_threadsafe(signal.set)
+
+
+AWAITING = AwaitingPort()

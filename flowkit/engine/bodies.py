@@ -1,0 +1,137 @@
+"""Bodies under way, and the watchdog over all of them.
+
+One thread looks at the table of live bodies, some 20 times a second while there are any: it ends those whose time is up and
+has those that take long written down. No step makes a timer of its own. A body ends exactly once, by itself or by being
+ended; whoever comes second finds that out from `end`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from typing import Literal
+
+__all__ = ["LiveBody", "Verdict", "Watchdog"]
+
+Verdict = Literal["ended", "timeout", "stopped"]
+"""How a body ended: by itself, at its timeout, or because its scope did."""
+
+_TICK_SECONDS = 0.05
+_IDLE_TICKS = 20
+
+
+class LiveBody:
+    """A body that runs now. `interrupt` is called once, from the watchdog's or another thread, if it must end."""
+
+    __slots__ = ("_lock", "deadline", "interrupt", "record", "record_at", "stopping", "verdict")
+
+    def __init__(
+        self,
+        *,
+        deadline: float | None,
+        record_at: float | None,
+        record: Callable[[], None] | None,
+        interrupt: Callable[[Verdict], None],
+    ) -> None:
+        self.deadline = deadline
+        self.record_at = record_at
+        self.record = record
+        self.interrupt = interrupt
+        self.verdict: Verdict | None = None
+        self.stopping: threading.Event | None = None
+        self._lock = threading.Lock()
+
+    def end(self, verdict: Verdict) -> bool:
+        """Whether this call ended the body; False if it had ended before."""
+        with self._lock:
+            if self.verdict is not None:
+                return False
+            self.verdict = verdict
+        if verdict != "ended" and self.stopping is not None:
+            self.stopping.set()
+        return True
+
+    def stop(self, verdict: Verdict) -> None:
+        """End the body from outside."""
+        if self.end(verdict):
+            self.interrupt(verdict)
+
+    def asked_to_stop(self, wait: float) -> bool:
+        """What `stopping()` answers inside the body."""
+        with self._lock:
+            if self.verdict is not None:
+                return True
+            if self.stopping is None:
+                self.stopping = threading.Event()
+        return self.stopping.wait(wait) if wait > 0 else self.stopping.is_set()
+
+    def warn(self) -> None:
+        """Make `stopping()` true without ending the body: it has a grace."""
+        with self._lock:
+            if self.stopping is None:
+                self.stopping = threading.Event()
+        self.stopping.set()
+
+
+class Watchdog:
+    """The table of live bodies and the thread that looks at it. `on_error` gets what a record or interrupt raised."""
+
+    def __init__(self, on_error: Callable[[BaseException], None]) -> None:
+        self._on_error = on_error
+        self._live: dict[int, LiveBody] = {}
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._work = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def enter(self, body: LiveBody) -> int:
+        """Watch `body` until `leave` with the number returned."""
+        number = next(self._numbers)
+        self._live[number] = body  # one dictionary store: atomic, so the hot path takes no lock
+        if not self._work.is_set():
+            self._wake()
+        return number
+
+    def leave(self, number: int) -> None:
+        """The body is over."""
+        self._live.pop(number, None)
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._closed = True
+        self._work.set()
+
+    def _wake(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="flowkit-watchdog", daemon=True)
+                self._thread.start()
+        self._work.set()
+
+    def _watch(self) -> None:
+        idle = 0
+        while not self._closed:
+            self._work.wait()
+            time.sleep(_TICK_SECONDS)
+            bodies = list(self._live.values())
+            idle = 0 if bodies else idle + 1
+            if idle > _IDLE_TICKS:
+                self._work.clear()
+                if self._live:  # entered between the look and the clear
+                    self._work.set()
+            self._look(bodies, time.monotonic())
+
+    def _look(self, bodies: list[LiveBody], now: float) -> None:
+        for body in bodies:
+            try:
+                if body.deadline is not None and now >= body.deadline:
+                    body.stop("timeout")
+                elif body.record_at is not None and now >= body.record_at:
+                    body.record_at = None
+                    if body.record is not None and body.verdict is None:
+                        body.record()
+            except BaseException as error:  # the watchdog outlives whatever one body does to it
+                self._on_error(error)

@@ -1,0 +1,65 @@
+"""Failures as recorded outcomes: written once, raised alike on the first pass and on every later one."""
+
+from __future__ import annotations
+
+from flowkit.codec import decode_error, encode_error, rebuild, snapshot
+from flowkit.core.entry import Entry
+from flowkit.core.location import split
+from flowkit.core.origin import FailureKind, FailureSource, Origin, mark
+from flowkit.errors import ErrorInfo, JoinError, RaceError, RollbackError, StepExhausted, StepTimeout
+
+__all__ = ["error_line", "failure_kind", "holds_rollback", "info_bytes", "raised_again", "recorded_failure"]
+
+_LINE = 200
+
+
+def info_bytes(error: BaseException) -> tuple[ErrorInfo, bytes]:
+    """An exception as data, and that encoded."""
+    info = snapshot(error)
+    return info, encode_error(info)
+
+
+def error_line(info: ErrorInfo) -> str:
+    """The first line of an error, for lists."""
+    return str(info).partition("\n")[0][:_LINE]
+
+
+def recorded_failure(entry: Entry, source: FailureSource = "step") -> BaseException:
+    """The exception that a settled, failed entry stands for, with its recorded type, message, attributes and traceback."""
+    assert entry.error is not None
+    return raised_again(entry, decode_error(entry.error), source)
+
+
+def raised_again(entry: Entry, info: ErrorInfo, source: FailureSource) -> BaseException:
+    """`info` as an exception that knows which entry it came from."""
+    error = rebuild(info)
+    last = error.error if isinstance(error, StepExhausted) and error.error is not None else info
+    attempts = entry.attempts if source == "step" else 0
+    return mark(
+        error,
+        Origin(
+            kind=failure_kind(error),
+            source=source,
+            name=split(entry.location)[1],
+            attempts=attempts,
+            error=last,
+            seq=entry.seq,
+            settled_at=entry.settled_at,
+        ),
+    )
+
+
+def failure_kind(error: BaseException) -> FailureKind:
+    """The kind of a terminal failure, read off the exception that stands for it."""
+    if isinstance(error, StepExhausted):
+        return error.kind
+    if isinstance(error, StepTimeout):
+        return "timeout"
+    return "rollback" if holds_rollback(error) else "critical"
+
+
+def holds_rollback(error: BaseException) -> bool:
+    """Whether an error, or one of the branch errors in it, asks for the run to be rolled back."""
+    if isinstance(error, JoinError | RaceError):
+        return any(holds_rollback(each) for each in error.errors.values())
+    return isinstance(error, RollbackError)

@@ -1,0 +1,303 @@
+"""One pass of one run: its strands, what they wait for, and how all of it comes to a stop.
+
+A run is held in memory as long as any strand performs. The strand after which nobody does decides for all: if the nearest
+wake is within the linger, everybody waits in place; else that strand commits the park and every strand unwinds with
+`Parked`. Nothing is held while user code runs: `lock` guards the few fields below and is never kept over a call.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from flowkit.core import divergence
+from flowkit.core.change import Park
+from flowkit.core.entry import Entry
+from flowkit.core.journal import Journal
+from flowkit.core.ledger import Ledger
+from flowkit.core.mail import Mail
+from flowkit.core.outcome import TimedOut, Wake, merge_wakes
+from flowkit.engine.bodies import Watchdog
+from flowkit.engine.commits import Commits, Final
+from flowkit.engine.recorder import Recorder, Written
+from flowkit.engine.scope import Strand
+from flowkit.engine.state import RunState
+from flowkit.engine.threads import BodyPool, Guests, LoopThread
+from flowkit.errors import Evicted, Fenced, HistoryDiverged, Parked, ScopeClosed
+
+__all__ = ["Host", "Pass", "RunFacts", "Waiter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What all passes of a process share. `linger` and `record_after` are seconds; None records no start of a body."""
+
+    guests: Guests
+    bodies: BodyPool
+    loop: LoopThread
+    watchdog: Watchdog
+    chance: Callable[[], float]
+    linger: float = 1.0
+    record_after: float | None = 0.25
+    max_payload: int = 8_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a pass knows of its run besides the history."""
+
+    id: str
+    workflow: str
+    started_at: float
+    pass_number: int
+    tags: tuple[str, ...]
+    input: bytes
+    first_pass: bool = False
+
+
+class Waiter:
+    """A strand that waits, having looked at the inbox up to number `seen`. `notify` wakes it, from any thread."""
+
+    __slots__ = ("notify", "seen", "strand", "wake")
+
+    def __init__(self, strand: Strand, wake: Wake, notify: Callable[[], None], seen: int) -> None:
+        self.strand = strand
+        self.wake = wake
+        self.notify = notify
+        self.seen = seen
+
+
+class Pass:
+    """One execution of a workflow function over a ledger.
+
+    `refusing` ends everything at its next call while bodies may still be recorded (evict, divergence); a strand's own
+    `stop` drops everything of it at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: Host,
+        facts: RunFacts,
+        ledger: Ledger,
+        recorder: Recorder,
+        commits: Commits,
+        report: Callable[[object], None],
+        frozen: bool = False,
+        collects: bool = False,
+        awaits: bool = False,
+        mail: Mail | None = None,
+        state: RunState | None = None,
+        verdicts: Mapping[str, TimedOut] | None = None,
+        abandon: Callable[[Pass, str, TimedOut], None] | None = None,
+        park_status: str = "sleeping",
+    ) -> None:
+        self.host = host
+        self.facts = facts
+        self.ledger = ledger
+        self.recorder = recorder
+        self.commits = commits
+        self.report = report
+        self.journal = Journal(ledger, frozen=frozen)
+        self.collects = collects
+        self.handlers: dict[str, Any] = {}
+        self.mail = mail if mail is not None else Mail()
+        self.state = state if state is not None else RunState(None, ())
+        self._reports: deque[tuple[int, object]] = deque()
+        self.inbox_heard = self.mail.number
+        self.verdicts: dict[str, TimedOut] = dict(verdicts or {})
+        self.abandoned = abandon
+        self.park_status = park_status
+        self.lock = threading.Lock()
+        self.refusing: BaseException | None = None
+        self.fatal: BaseException | None = None
+        self.ended: BaseException | None = None
+        self.rings = 0
+        self.performing = 1
+        self.waiters: list[Waiter] = []
+        self.root = Strand(self, awaits=awaits)
+
+    # --- waiting ----------------------------------------------------------------------------------------------------
+
+    def begin_wait(self, waiter: Waiter, since: int) -> bool:
+        """Count `waiter`'s strand as waiting; False if something rang since the mark `since`, so it should look again."""
+        with self.lock:
+            self.check_waitable(waiter.strand)
+            if self.rings != since:
+                return False
+            self.waiters.append(waiter)
+            self.performing -= 1
+            return True
+
+    def end_wait(self, waiter: Waiter) -> None:
+        """The strand performs again."""
+        with self.lock:
+            self.waiters.remove(waiter)
+            self.performing += 1
+
+    def branches_wait(self) -> None:
+        """The strand only waits for its branches from here on."""
+        with self.lock:
+            self.performing -= 1
+
+    def branch_ends(self, wakes_parent: bool) -> None:
+        """A branch performs no more; its parent may take its place."""
+        if not wakes_parent:
+            with self.lock:
+                self.performing -= 1
+
+    def park_with(self, waiter: Waiter | None = None) -> Park | None:
+        """The park to commit if nobody performs, now or once `waiter` waits too, and nothing happens soon; else None."""
+        with self.lock:
+            alone = self.performing - (waiter is not None) == 0
+            waiters = [*self.waiters, waiter] if waiter is not None else list(self.waiters)
+            if not alone or not waiters or self.ended is not None or self.refusing is not None:
+                return None
+        wake = merge_wakes(each.wake for each in waiters)
+        if wake.at is not None and wake.at <= self.recorder.now() + self.host.linger:
+            return None
+        if wake.names is not None:
+            seen = min(each.seen for each in waiters if each.wake.names is not None)
+            if self.recorder.inbox_number() > seen:
+                self.ring()
+                return None
+            self.ledger.seen = seen
+        return Park(wake_at=wake.at, waiting=wake.names)
+
+    def parked(self) -> Parked:
+        """The park is durable: every strand ends here."""
+        signal = Parked("the run waits")
+        self.end(signal)
+        return signal
+
+    def ring(self) -> None:
+        """Something may have come: whoever waits looks again."""
+        with self.lock:
+            self.rings += 1
+            waiters = list(self.waiters)
+        for waiter in waiters:
+            waiter.notify()
+
+    def check_waitable(self, strand: Strand) -> None:
+        """Raise what ended the strand, or what the pass refuses everything new with."""
+        if strand.stop is not None:
+            raise strand.stop
+        if self.refusing is not None:
+            raise self.refusing
+
+    # --- what is known of the run ------------------------------------------------------------------------------------
+
+    def progress(self, location: str, attempts: int, error: str | None = None) -> None:
+        """What lists show of the run from the next commit on."""
+        self.ledger.current, self.ledger.attempts, self.ledger.error_line = location, attempts, error
+
+    def fold_state(self, gone: Iterable[Entry]) -> None:
+        """Entries are about to be forgotten: what they did to the run's state goes into its base."""
+        patched = [entry for entry in gone if entry.patch is not None]
+        if patched:
+            self.ledger.stage_state(self.state.rebase(patched))
+
+    def report_after(self, event: object) -> None:
+        """Tell the hooks of `event` once everything staged so far is durable."""
+        self._reports.append((self.ledger.version, event))
+
+    def deliver_reports(self) -> None:
+        """Tell the hooks what has become durable."""
+        while self._reports and self._reports[0][0] <= self.commits.landed:
+            try:
+                _, event = self._reports.popleft()
+            except IndexError:  # another strand took it
+                return
+            self.report(event)
+
+    def commit_in_background(self) -> None:
+        """Have what is staged written soon, without waiting."""
+        self.host.guests.run(self._commit_quietly)
+
+    def _commit_quietly(self) -> None:
+        try:
+            self.commits.commit()
+        except BaseException as error:  # in a thread of its own: the strand in its body must learn it
+            self.end(ScopeClosed(str(error))) if isinstance(error, Fenced) else self.crash(error)
+
+    # --- ending -----------------------------------------------------------------------------------------------------
+
+    def condemn(self, error: HistoryDiverged) -> None:
+        """Code and history do not fit: nothing new begins in this pass."""
+        self.refuse(error)
+
+    def refused_by_store(self, error: Exception) -> HistoryDiverged:
+        """The store holds something else than this pass believes: the run is blocked, no other is touched."""
+        refusal = divergence.refused(self.ledger, self.ledger.current or "", f"the store refused a write: {error}", "")
+        self.condemn(refusal)
+        return refusal
+
+    def refuse(self, signal: BaseException) -> None:
+        """Nothing new begins; bodies under way may end and be recorded."""
+        with self.lock:
+            if self.refusing is None or (isinstance(self.refusing, HistoryDiverged) and isinstance(signal, Evicted)):
+                self.refusing = signal
+        self.ring()
+
+    def warn_bodies(self) -> None:
+        """`stopping()` is true in every body from here on."""
+        for strand in self.root.tree():
+            if (body := strand.body) is not None:
+                body.warn()
+
+    def end(self, signal: BaseException, strand: Strand | None = None) -> None:
+        """Stop a strand with all its branches (default: all of the pass): what they do from here on is dropped."""
+        whole = strand is None
+        strands = (strand or self.root).tree()
+        with self.lock:
+            if whole and self.ended is None:
+                self.ended = signal
+            with self.ledger.lock:
+                for each in strands:
+                    each.stop = each.stop or signal
+            waiters = list(self.waiters)
+        for each in strands:
+            if (body := each.body) is not None:
+                body.stop("stopped")
+            if each.task is not None and not isinstance(signal, Parked):
+                self.host.loop.call(partial(_cancel, each, each.task))
+        for waiter in waiters:
+            waiter.notify()
+
+    def crash(self, error: BaseException) -> None:
+        """The worker must stop: `error` is not the run's own. Memory is not to be trusted from here on."""
+        self.fatal = self.fatal or error
+        self.end(ScopeClosed("the worker stops"))
+
+    def heard(self, written: Written) -> None:
+        """What a commit's answer says besides: operators' wishes and new messages."""
+        if written.status == "paused" or written.request == "evict":
+            self.refuse(Evicted("the run leaves this worker"))
+        elif written.inbox > self.inbox_heard:
+            self.inbox_heard = written.inbox
+            self.ring()
+
+    def idle(self) -> bool:
+        """Whether every strand waits."""
+        with self.lock:
+            return self.performing == 0
+
+    def final_park(self) -> Final | None:
+        """What to commit when a run is evicted that only waits."""
+        with self.lock:
+            if self.performing > 0 or not self.waiters or self.ended is not None:
+                return None
+            wake = merge_wakes(waiter.wake for waiter in self.waiters)
+            looked = [waiter.seen for waiter in self.waiters if waiter.wake.names is not None]
+        if looked:
+            self.ledger.seen = min(looked)
+        return Final(status=self.park_status, park=Park(wake_at=wake.at, waiting=wake.names))
+
+
+def _cancel(strand: Strand, task: object) -> None:
+    if strand.task is not None and strand.task is task:  # a cancel that comes late must not hit what the task does next
+        strand.task.cancel()

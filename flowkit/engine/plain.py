@@ -1,0 +1,219 @@
+"""The plain colour: guest threads that block where they stand."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
+from typing import Any
+
+from flowkit.core.location import nested
+from flowkit.core.outcome import Done, Failed, Outcome, TimedOut, Wake
+from flowkit.engine.bodies import Verdict
+from flowkit.engine.commits import Final
+from flowkit.engine.offload import run_looped, run_pooled
+from flowkit.engine.passes import Pass, Waiter
+from flowkit.engine.ports import BodyCall, Ended, Group, live_body, run_body
+from flowkit.engine.recorder import ChangeRefused
+from flowkit.engine.scope import Scope, Strand, current, wrong_colour
+from flowkit.errors import Fenced, ScopeClosed
+
+__all__ = ["PLAIN", "PlainPort", "run_in_scope"]
+
+_LOOK_SECONDS = 1.0
+"""The longest sleep between two looks at the clock, so that a jump of it is noticed."""
+
+
+def run_in_scope(scope: Scope, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+    """Run plain workflow code in `scope` on this thread."""
+    scope.strand.thread = threading.get_ident()
+    token = current.set(scope)
+    outcome: Outcome[Any]
+    try:
+        value = function(*args)
+        if inspect.iscoroutine(value):
+            value.close()
+            raise wrong_colour(getattr(function, "__name__", "the function"), awaits=True)
+        outcome = Done(value)
+    except BaseException as error:  # user code: whatever it raised is its outcome
+        outcome = Failed(error)
+    finally:
+        current.reset(token)
+    return scope.close(outcome)
+
+
+class _Branches:
+    """A plain join's or race's branches, each on a guest thread of its own."""
+
+    def __init__(self, running: Pass) -> None:
+        self.running = 0
+        self.strands: list[Strand] = []
+        self._pass = running
+        self._queue: deque[Ended] = deque()
+        self._arrived = threading.Condition()
+        self._waiting = False
+
+    def start(self, scope: Scope, location: str, functions: Mapping[str, Callable[[], Any]]) -> None:
+        self.running = len(functions)
+        with self._pass.lock:
+            self._pass.performing += len(functions)
+        for name, function in functions.items():
+            strand = Strand(self._pass, awaits=False, parent=scope.strand)
+            self.strands.append(strand)
+            inside = scope.inside(nested(location, name), strand)
+            self._pass.host.guests.run(partial(copy_context().run, self._run, name, inside, function))
+
+    def _run(self, name: str, scope: Scope, function: Callable[[], Any]) -> None:
+        outcome = run_in_scope(scope, function)
+        with self._arrived:
+            self._queue.append((name, outcome))
+            self._pass.branch_ends(wakes_parent=self._waiting)
+            self._waiting = False
+            self._arrived.notify()
+        PLAIN.settle_waits(self._pass)
+
+    def next(self, strand: Strand) -> Ended:
+        with self._arrived:
+            if not self._queue:
+                self._waiting = True
+                self._pass.branches_wait()
+        PLAIN.settle_waits(self._pass)
+        with self._arrived:
+            while not self._queue:
+                if strand.stop is not None:
+                    raise strand.stop
+                self._arrived.wait(_LOOK_SECONDS)
+            self.running -= 1
+            return self._queue.popleft()
+
+    def stop(self) -> None:
+        for strand in self.strands:
+            self._pass.end(ScopeClosed("another branch won"), strand)
+
+
+class PlainPort:
+    """A Port that never suspends."""
+
+    async def commit(self, scope: Scope, final: Final | None = None) -> None:
+        running = scope.running
+        if running.journal.frozen:
+            raise scope.frontier()
+        self._commit(running, final)
+        if scope.strand.stop is not None:
+            raise scope.strand.stop
+
+    def _commit(self, running: Pass, final: Final | None = None) -> None:
+        try:
+            running.commits.commit(final)
+        except Fenced as error:
+            running.end(ScopeClosed(str(error)))
+            raise ScopeClosed(str(error)) from None
+        except ChangeRefused as error:
+            raise running.refused_by_store(error) from None
+        except BaseException as error:  # not the run's own failure: the worker decides what becomes of it
+            running.crash(error)
+            raise ScopeClosed(str(error)) from None
+        running.deliver_reports()
+
+    async def body(self, scope: Scope, call: BodyCall) -> Outcome[Any] | TimedOut:
+        running = scope.running
+        if (verdict := running.verdicts.pop(call.location, None)) is not None:
+            return verdict
+        if running.refusing is not None:
+            raise running.refusing
+        if call.awaits:
+            return self._waited(scope, call, run_looped)
+        if scope.strand.parent is None:
+            return self._inline(scope, call)
+        return self._waited(scope, call, run_pooled)
+
+    def _inline(self, scope: Scope, call: BodyCall) -> Outcome[Any]:
+        running = scope.running
+
+        def interrupt(verdict: Verdict) -> None:
+            # This thread is the body's and cannot be stopped: the run goes on in another, by replay.
+            if verdict == "timeout" and running.abandoned is not None:
+                running.abandoned(running, call.location, TimedOut(call.timeout or 0.0))
+
+        live = live_body(running, call, interrupt)
+        scope.strand.body = live
+        try:
+            outcome = run_body(scope, call, live)
+        finally:
+            scope.strand.body = None
+        if not live.end("ended"):
+            raise ScopeClosed(f"the body of {call.location!r} was given up")
+        return outcome
+
+    def _waited(
+        self, scope: Scope, call: BodyCall, start: Callable[[Scope, BodyCall, Callable[[Any], None]], None]
+    ) -> Outcome[Any] | TimedOut:
+        done: Future[Outcome[Any] | TimedOut | None] = Future()
+        start(scope, call, done.set_result)
+        outcome = done.result()
+        scope.strand.body = None
+        if outcome is None:
+            raise scope.strand.stop or ScopeClosed(f"the body of {call.location!r} was given up")
+        return outcome
+
+    async def wait(self, scope: Scope, wake: Wake, *, since: int, seen: int) -> None:
+        running = scope.running
+        if running.journal.frozen:
+            raise scope.frontier()
+        signal = threading.Event()
+        waiter = Waiter(scope.strand, wake, signal.set, seen)
+        if (park := running.park_with(waiter)) is not None and running.rings == since:
+            self._park(running, park)
+        elif running.ledger.pending:
+            self._commit(running)
+        if not running.begin_wait(waiter, since):
+            return
+        try:
+            self.settle_waits(running)
+            self._sleep(running, waiter, signal)
+        finally:
+            running.end_wait(waiter)
+        running.check_waitable(scope.strand)
+
+    def _sleep(self, running: Pass, waiter: Waiter, signal: threading.Event) -> None:
+        while not signal.is_set():
+            left = _LOOK_SECONDS
+            if waiter.wake.at is not None:
+                left = min(left, waiter.wake.at - running.recorder.now())
+            if left <= 0:
+                return
+            signal.wait(left)
+
+    def settle_waits(self, running: Pass) -> None:
+        """Park the run if nobody performs any more and nothing happens soon."""
+        if (park := running.park_with()) is not None:
+            try:
+                self._park(running, park)
+            except ScopeClosed:
+                return  # every strand learns it from its own `stop`
+
+    def _park(self, running: Pass, park: Any) -> None:
+        self._commit(running, Final(status=running.park_status, park=park))
+        running.parked()
+
+    async def call(self, scope: Scope, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+        return run_in_scope(scope, function, *args)
+
+    def branches(self, scope: Scope, location: str, functions: Mapping[str, Callable[[], Any]]) -> Group:
+        group = _Branches(scope.running)
+        group.start(scope, location, functions)
+        return group
+
+    async def ended(self, scope: Scope, group: Group) -> Ended:
+        assert isinstance(group, _Branches)
+        return group.next(scope.strand)
+
+    async def blocking(self, function: Callable[[], Any]) -> Any:
+        return function()
+
+
+PLAIN = PlainPort()

@@ -1,0 +1,131 @@
+"""The two colours. A primitive's `perform` is written once, as a coroutine that awaits nothing but a Port.
+
+`PlainPort` never suspends, so plain code drives a `perform` to its end with one `send(None)`, on its own thread: a hop to the
+loop and back would cost more than the step. `AwaitingPort` (in `awaiting`) suspends on the engine's loop.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from typing import Any, Protocol
+
+from flowkit.core.outcome import Done, Failed, Outcome, TimedOut, Wake
+from flowkit.engine.bodies import LiveBody, Verdict
+from flowkit.engine.commits import Final
+from flowkit.engine.passes import Pass
+from flowkit.engine.scope import BodyScope, Scope, current
+from flowkit.errors import ScopeClosed
+
+__all__ = ["BodyCall", "Ended", "Group", "Port", "live_body", "run_body"]
+
+
+class BodyCall:
+    """A body to run: a step's or a handler's. `state` is the box behind `run_state()`, filled if the body asks."""
+
+    __slots__ = ("args", "awaits", "function", "kwargs", "location", "name", "record", "state", "timeout")
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        location: str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        awaits: bool,
+        timeout: float | None,
+        record: Callable[[], None] | None,
+        state: Any,
+    ) -> None:
+        self.name = name
+        self.location = location
+        self.function = function
+        self.args = args
+        self.kwargs = kwargs
+        self.awaits = awaits
+        self.timeout = timeout
+        self.record = record
+        self.state = state
+
+
+Ended = tuple[str, Outcome[Any]]
+"""A branch's name and what it came to."""
+
+
+class Group(Protocol):
+    """Branches under way."""
+
+    running: int
+
+    def stop(self) -> None:
+        """Cancel the branches that still run, without waiting for them."""
+        ...
+
+
+class Port(Protocol):
+    """What a `perform` may await."""
+
+    async def commit(self, scope: Scope, final: Final | None = None) -> None:
+        """Everything staged is durable afterwards."""
+        ...
+
+    async def body(self, scope: Scope, call: BodyCall) -> Outcome[Any] | TimedOut:
+        """Run a body. Raises what stopped the strand, if that happens first."""
+        ...
+
+    async def wait(self, scope: Scope, wake: Wake, *, since: int, seen: int) -> None:
+        """Come back when `wake` may have come, at the latest when it is due; parks the run if nothing else happens soon.
+
+        `since` is the pass's `rings` from before the caller looked, `seen` the inbox number it looked at.
+        """
+        ...
+
+    async def call(self, scope: Scope, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
+        """Run workflow code in `scope`: a loop's turn, an attempt block."""
+        ...
+
+    def branches(self, scope: Scope, location: str, functions: Mapping[str, Callable[[], Any]]) -> Group:
+        """Start a branch for each function."""
+        ...
+
+    async def ended(self, scope: Scope, group: Group) -> Ended:
+        """The next branch that ends."""
+        ...
+
+    async def blocking(self, function: Callable[[], Any]) -> Any:
+        """What a short blocking call into the store returns."""
+        ...
+
+
+def live_body(running: Pass, call: BodyCall, interrupt: Callable[[Verdict], None]) -> LiveBody:
+    """The watchdog's view of a body that starts now."""
+    now = time.monotonic()
+    after = running.host.record_after
+    return LiveBody(
+        deadline=now + call.timeout if call.timeout else None,
+        record_at=now + after if after is not None and call.record is not None else None,
+        record=call.record,
+        interrupt=interrupt,
+    )
+
+
+def run_body(scope: Scope, call: BodyCall, live: LiveBody) -> Outcome[Any]:
+    """Run a plain body in a copy of this context, watched."""
+    running = scope.running
+    number = running.host.watchdog.enter(live)
+    try:
+        return Done(copy_context().run(_enter, BodyScope(scope, live, call.name, call.state), call))
+    except KeyboardInterrupt as error:
+        running.crash(error)
+        raise ScopeClosed("interrupted from the keyboard") from None
+    except BaseException as error:  # user code: whatever it raised is its outcome
+        return Failed(error)
+    finally:
+        running.host.watchdog.leave(number)
+
+
+def _enter(scope: BodyScope, call: BodyCall) -> Any:
+    current.set(scope)
+    return call.function(*call.args, **call.kwargs)

@@ -1,0 +1,180 @@
+"""The one rule: find my place in history; if it is settled, answer from it; otherwise do the thing and record it first.
+
+Every primitive is a small frozen value with `recall` (pure: the answer of a settled entry) and `perform` (a coroutine that
+awaits nothing but a Port). `call` and `acall` are the two fronts of the same rule; nothing else consults history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
+
+from flowkit.core import divergence
+from flowkit.core.entry import Entry
+from flowkit.core.outcome import Done, Failed, Outcome, unwrap
+from flowkit.engine.awaiting import AWAITING
+from flowkit.engine.plain import PLAIN
+from flowkit.engine.ports import Port
+from flowkit.engine.scope import Scope
+from flowkit.engine.source import caller
+from flowkit.errors import HistoryDiverged
+
+__all__ = ["Call", "Primitive", "acall", "call", "drive", "promise", "promised"]
+
+T = TypeVar("T")
+R = TypeVar("R", covariant=True)
+
+
+class Call:
+    """One call of a primitive: where it stands, and what history has there."""
+
+    __slots__ = ("entry", "location", "scope", "where")
+
+    def __init__(self, scope: Scope, location: str, entry: Entry | None, where: Callable[[], str]) -> None:
+        self.scope = scope
+        self.location = location
+        self.entry = entry
+        self.where = where
+
+    def open(self, kind: str, status: str, **fields: Any) -> Entry:
+        """The entry that history has here, or a new one, staged."""
+        if self.entry is None:
+            self.entry = self.scope.open(self.location, kind, status, self.where(), **fields)
+        return self.entry
+
+    def finish(self, kind: str, status: str, **fields: Any) -> Entry:
+        """The entry's final outcome, staged, whether it was recorded before or not."""
+        if self.entry is not None:
+            self.entry = self.scope.settle(self.entry, status, **fields)
+        else:
+            self.entry = self.scope.finish(self.location, kind, status, self.where(), **fields)
+        return self.entry
+
+    def note(self, kind: str, status: str, **fields: Any) -> None:
+        """As `finish`, for what does nothing outside the pass: in a frozen one it is simply not written."""
+        if not self.scope.running.journal.frozen:
+            self.finish(kind, status, **fields)
+
+    def cancel(self, entry: Entry) -> None:
+        """An open entry that nothing will go on with."""
+        if not self.scope.running.journal.frozen:
+            self.scope.settle(entry, "cancelled")
+
+
+class Primitive(Protocol[R]):
+    """What differs from one primitive to the next.
+
+    `frontier` says where a frozen pass ends: ``"always"`` when this would have to be performed, ``"new"`` only if it is not
+    recorded (what is recorded has scopes to look into), ``"never"`` if performing it does nothing outside the pass.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def explicit(self) -> bool: ...
+    @property
+    def frontier(self) -> str: ...
+
+    def recall(self, scope: Scope, entry: Entry) -> R:
+        """The answer of a settled entry; raises the recorded failure."""
+        ...
+
+    async def perform(self, call: Call, port: Port) -> Outcome[R]:
+        """Do it, and settle the entry."""
+        ...
+
+    async def revisit(self, call: Call, port: Port) -> None:
+        """Enter the scopes below a settled entry again, for what the pass collects in them."""
+        ...
+
+
+def call(primitive: Primitive[T], scope: Scope, where: Callable[[], str] = caller) -> T:
+    """Answer from history, or have it performed. Plain code only."""
+    location, entry = scope.claim(primitive.kind, primitive.name, primitive.explicit, where)
+    if entry is not None and entry.settled_at is not None and not scope.running.collects:
+        return primitive.recall(scope, entry)
+    scope.visits.busy = location
+    try:
+        return unwrap(drive(_perform(primitive, Call(scope, location, entry, where), PLAIN)))
+    finally:
+        scope.visits.busy = None
+
+
+async def acall(primitive: Primitive[T], scope: Scope, where: Callable[[], str] = caller) -> T:
+    """As `call`, for async code."""
+    location, entry = scope.claim(primitive.kind, primitive.name, primitive.explicit, where)
+    if entry is not None and entry.settled_at is not None and not scope.running.collects:
+        return primitive.recall(scope, entry)
+    scope.visits.busy = location
+    try:
+        outcome = await _perform(primitive, Call(scope, location, entry, where), AWAITING)
+    except asyncio.CancelledError:
+        raise _cancelled(scope, location, where) from None
+    finally:
+        scope.visits.busy = None
+    return unwrap(outcome)
+
+
+def promise(primitive: Primitive[T], scope: Scope) -> Coroutine[Any, Any, T]:
+    """An async call of a primitive, to be awaited."""
+    source = caller(2)
+    return promised(scope, primitive.name, source, lambda: acall(primitive, scope, lambda: source))
+
+
+def promised(scope: Scope, name: str, source: str, begin: Callable[[], Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, T]:
+    """An async call that has been made and not been awaited yet; a scope that ends with one of these names it."""
+    key = scope.next_promise()
+
+    async def keep() -> T:
+        scope.promised.pop(key, None)
+        return await begin()
+
+    kept = keep()
+    scope.promised[key] = (kept, name, source)
+    return kept
+
+
+def drive(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends, here."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+    work.close()
+    raise AssertionError("a plain port suspended")
+
+
+async def _perform(primitive: Primitive[T], call: Call, port: Port) -> Outcome[T]:
+    scope = call.scope
+    running = scope.running
+    entry = call.entry
+    if entry is not None and entry.settled_at is not None:
+        if entry.rollback == "owes":
+            running.handlers[call.location] = (primitive, entry)
+        elif primitive.frontier == "new" and running.ledger.owing_below(call.location):
+            await primitive.revisit(call, port)
+        return _recalled(primitive, scope, entry)
+    if running.journal.frozen and primitive.frontier != "never" and (entry is None or primitive.frontier == "always"):
+        raise scope.frontier()
+    return await primitive.perform(call, port)
+
+
+def _recalled(primitive: Primitive[T], scope: Scope, entry: Entry) -> Outcome[T]:
+    try:
+        return Done(primitive.recall(scope, entry))
+    except Exception as error:  # the recorded failure, to be raised in user code
+        return Failed(error)
+
+
+def _cancelled(scope: Scope, location: str, where: Callable[[], str]) -> BaseException:
+    if scope.strand.stop is not None:
+        return scope.strand.stop
+    if scope.running.refusing is not None and not isinstance(scope.running.refusing, HistoryDiverged):
+        return scope.running.refusing
+    error = divergence.cancelled(scope.running.ledger, location, where())
+    scope.running.condemn(error)
+    return error

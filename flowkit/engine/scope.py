@@ -1,0 +1,273 @@
+"""Where a call of user code stands: its scope, its strand, and the pass around them.
+
+A *strand* is one line of control: the workflow function, or one branch of a join or race. A *scope* is where names are
+unique: the run, a loop turn, a branch, an attempt block. The current scope travels in a context variable, which threads and
+tasks that user code starts by itself may inherit; so a strand also knows its thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from flowkit.core import divergence
+from flowkit.core.entry import Entry
+from flowkit.core.journal import Visits
+from flowkit.core.location import ROOT
+from flowkit.core.origin import origin_in_chain
+from flowkit.core.outcome import Failed, Outcome
+from flowkit.engine.bodies import LiveBody
+from flowkit.engine.source import caller
+from flowkit.errors import HistoryDiverged, NotInRun, Parked, Suspended, WrongColour
+
+if TYPE_CHECKING:
+    from flowkit.engine.passes import Pass
+
+__all__ = ["BodyScope", "Frontier", "Scope", "Strand", "current", "current_body", "in_run", "running_scope"]
+
+
+class Frontier(Parked):
+    """A frozen pass has come to what a forward pass would perform."""
+
+
+class Strand:
+    """One line of control. `stop` is set once it is over from outside: nothing of it is recorded any more."""
+
+    __slots__ = ("awaits", "body", "branches", "parent", "running", "stop", "task", "thread")
+
+    def __init__(self, running: Pass, *, awaits: bool, parent: Strand | None = None) -> None:
+        self.running = running
+        self.awaits = awaits
+        self.parent = parent
+        self.branches: list[Strand] = []
+        self.stop: BaseException | None = parent.stop if parent is not None else None
+        self.body: LiveBody | None = None
+        self.task: asyncio.Task[Any] | None = None
+        self.thread = 0
+        if parent is not None:
+            parent.branches.append(self)
+
+    def tree(self) -> list[Strand]:
+        """This strand and all that branch off it."""
+        found = [self]
+        for strand in found:
+            found.extend(strand.branches)
+        return found
+
+
+class Scope:
+    """A place where names are unique, as one pass visits it."""
+
+    __slots__ = ("_promises", "checkpointed", "promised", "strand", "visits")
+
+    def __init__(self, strand: Strand, path: str = ROOT, *, checkpointed: bool = False) -> None:
+        self.strand = strand
+        self.visits: Visits = strand.running.journal.visit(path)
+        self.checkpointed = checkpointed
+        self._promises = 0
+        self.promised: dict[int, tuple[Coroutine[Any, Any, Any], str, str]] = {}
+
+    @property
+    def running(self) -> Pass:
+        """The pass around this scope."""
+        return self.strand.running
+
+    @property
+    def path(self) -> str:
+        """The scope's location."""
+        return self.visits.path
+
+    def inside(self, path: str, strand: Strand | None = None) -> Scope:
+        """A scope opened in this one: a turn, a branch, a block. A checkpoint passed before counts in it."""
+        return Scope(strand or self.strand, path, checkpointed=self.checkpointed)
+
+    def claim(self, kind: str, name: str, explicit: bool, where: Callable[[], str] = caller) -> tuple[str, Entry | None]:
+        """The location of a call and history's entry there, None if it is new. In a frozen pass, what is new ends here.
+
+        Raises:
+            HistoryDiverged, Suspended: this pass or strand is over.
+        """
+        self._check(name, where)
+        try:
+            return self.strand.running.journal.claim(self.visits, kind, name, explicit, where)
+        except HistoryDiverged as error:
+            self.strand.running.condemn(error)
+            raise
+
+    def claim_block(self, name: str, explicit: bool, where: Callable[[], str] = caller) -> str:
+        """The location of an attempt block."""
+        self._check(name, where)
+        try:
+            return self.strand.running.journal.claim_block(self.visits, name, explicit, where)
+        except HistoryDiverged as error:
+            self.strand.running.condemn(error)
+            raise
+
+    def _check(self, name: str, where: Callable[[], str]) -> None:
+        strand = self.strand
+        if strand.stop is not None:
+            raise _again(strand.stop)
+        if strand.running.refusing is not None:
+            raise _again(strand.running.refusing)
+        if self.visits.busy is not None:
+            running = strand.running
+            error = divergence.in_progress(running.ledger, self.path, self.visits.busy, name, where())
+            running.condemn(error)
+            raise error
+
+    def open(self, location: str, kind: str, status: str, source: str, **fields: Any) -> Entry:
+        """A new entry at `location`, staged: it is written with the next commit."""
+        running = self.strand.running
+        fields.setdefault("created_at", running.recorder.now())
+        ledger = running.ledger
+        return self.stage(
+            Entry(
+                seq=ledger.next_seq(),
+                location=location,
+                kind=kind,
+                status=status,
+                parent=ledger.parent_of(location),
+                source=source,
+                **fields,
+            )
+        )
+
+    def finish(self, location: str, kind: str, status: str, source: str, **fields: Any) -> Entry:
+        """A new entry at `location` with its final outcome, staged. In a frozen pass this is where the scope ends."""
+        running = self.strand.running
+        if running.journal.frozen:
+            raise self.frontier()
+        settled_at = running.ledger.settle_instant(running.recorder.now())
+        return self.open(location, kind, status, source, settled_at=settled_at, **fields)
+
+    def stage(self, entry: Entry) -> Entry:
+        """Have the entry written with the next commit; in a frozen pass, nothing."""
+        if self.strand.running.journal.frozen:
+            return entry
+        return self.strand.running.ledger.stage(entry, self.strand)
+
+    def settle(self, entry: Entry, status: str, **fields: Any) -> Entry:
+        """Stage the entry's final outcome. In a frozen pass this is where the scope ends."""
+        running = self.strand.running
+        if running.journal.frozen:
+            raise self.frontier()
+        settled_at = running.ledger.settle_instant(running.recorder.now())
+        return self.stage(
+            msgspec.structs.replace(entry, status=status, settled_at=settled_at, due_at=fields.pop("due_at", None), **fields)
+        )
+
+    def frontier(self) -> Frontier:
+        """End this strand of a frozen pass here."""
+        stop = Frontier("the frozen pass ends here")
+        self.strand.stop = stop
+        return stop
+
+    def close(self, outcome: Outcome[Any]) -> Outcome[Any]:
+        """What the scope's code came to, once it is sure that it and history fit."""
+        strand = self.strand
+        running = strand.running
+        if strand.stop is not None:
+            return Failed(strand.stop)
+        if running.refusing is not None:
+            return Failed(running.refusing)
+        if isinstance(outcome, Failed) and isinstance(outcome.error, Suspended | HistoryDiverged):
+            return outcome
+        try:
+            self._check_promises()
+            if isinstance(outcome, Failed):
+                origin = origin_in_chain(outcome.error)
+                running.journal.leave(self.visits, outcome.error, origin.settled_at if origin else None)
+            else:
+                running.journal.leave(self.visits)
+        except HistoryDiverged as error:
+            if isinstance(outcome, Failed):
+                error.__cause__ = outcome.error  # what the code raised is half of the story
+            running.condemn(error)
+            return Failed(error)
+        return outcome
+
+    def next_promise(self) -> int:
+        """A key for an async call that has been made."""
+        self._promises += 1
+        return self._promises
+
+    def _check_promises(self) -> None:
+        promised, self.promised = self.promised, {}
+        for call, _, _ in promised.values():
+            call.close()
+        for _, name, source in promised.values():
+            raise divergence.never_awaited(self.running.ledger, self.path, name, source)
+
+
+class BodyScope:
+    """Stands for the current scope inside a step's body, where primitives are refused and steps are plain calls."""
+
+    __slots__ = ("live", "name", "scope", "state")
+
+    def __init__(self, scope: Scope, live: LiveBody, name: str, state: Any) -> None:
+        self.scope = scope
+        self.live = live
+        self.name = name
+        self.state = state
+
+
+current: ContextVar[Scope | BodyScope | None] = ContextVar("flowkit_scope", default=None)
+
+
+def in_run() -> Scope | None:
+    """The scope this code runs in, None outside a run, in a step's body and in threads that user code started."""
+    scope = current.get()
+    if not isinstance(scope, Scope) or scope.strand.thread != threading.get_ident():
+        return None
+    return scope
+
+
+def current_body() -> BodyScope | None:
+    """The step body that this code runs in, if it does."""
+    scope = current.get()
+    return scope if isinstance(scope, BodyScope) else None
+
+
+def running_scope(what: str, *, awaits: bool) -> Scope:
+    """The scope that a call to the primitive `what` belongs to.
+
+    Raises:
+        NotInRun: there is none. WrongColour: it is of the other colour.
+    """
+    scope = current.get()
+    if isinstance(scope, BodyScope):
+        raise NotInRun(
+            f"{what}() was called inside the body of step {scope.name!r}, {caller()}. A body is recorded as a whole: call "
+            f"{what}() in the workflow function, before or after the step."
+        )
+    if scope is None or scope.strand.thread != threading.get_ident():
+        raise NotInRun(
+            f"{what}() was called outside a run, {caller()}. Start the workflow with Flowkit.start() or `flowkit run`; to try "
+            "it out in a test, use flowkit.testing.Lab."
+        )
+    if scope.strand.awaits != awaits:
+        raise wrong_colour(what, awaits=awaits)
+    return scope
+
+
+def wrong_colour(what: str, *, awaits: bool) -> WrongColour:
+    """The error of a primitive called in code of the other colour."""
+    if awaits:
+        return WrongColour(
+            f"flowkit.aio.{what}() was called in a plain workflow, {caller()}. Import it from flowkit: "
+            f"`from flowkit import {what}`, and call it without await."
+        )
+    return WrongColour(
+        f"{what}() was called in an async workflow, {caller()}. Import it from flowkit.aio: "
+        f"`from flowkit.aio import {what}`, and await it."
+    )
+
+
+def _again(stop: BaseException) -> BaseException:
+    """The same signal as a fresh exception: one object raised again and again would drag every traceback along."""
+    return stop if isinstance(stop, HistoryDiverged) else type(stop)(*stop.args)

@@ -1,0 +1,37 @@
+"""Which line of the user's code made a call."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import lru_cache
+from types import FrameType
+
+__all__ = ["PACKAGE", "caller", "place_of", "shown_path"]
+
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+"""The folder of flowkit itself: its frames are never the user's."""
+
+
+def caller(depth: int = 1) -> str:
+    """``file:line`` of the nearest frame outside flowkit."""
+    frame: FrameType | None = sys._getframe(depth)
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    return "" if frame is None else f"{shown_path(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+def place_of(function: object) -> str:
+    """``file:line`` where a function is defined, or its repr."""
+    code = getattr(function, "__code__", None)
+    return repr(function) if code is None else f"{shown_path(code.co_filename)}:{code.co_firstlineno}"
+
+
+@lru_cache(maxsize=1024)
+def shown_path(filename: str) -> str:
+    """A path as people want to read it: relative to the working folder where it lies below, else the last two parts."""
+    try:
+        inside = os.path.relpath(filename)
+    except ValueError:  # another drive
+        inside = filename
+    return inside if not inside.startswith("..") else os.path.join(*filename.split(os.sep)[-2:])

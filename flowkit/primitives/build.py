@@ -1,0 +1,185 @@
+"""From the arguments of a public call to the primitive that stands for it: checked once, for both colours."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from types import CodeType
+from typing import Any
+
+from flowkit.codec import Coder, coder, signature_coders
+from flowkit.core.entry import KINDS
+from flowkit.core.location import check_name, check_run_id
+from flowkit.durations import epoch, seconds
+from flowkit.primitives.block import CATCHABLE, Block
+from flowkit.primitives.branches import Join, Race
+from flowkit.primitives.checkpoint import Checkpoint
+from flowkit.primitives.loop import Loop
+from flowkit.primitives.messages import Receive, SendMessage
+from flowkit.primitives.migrate import Removed, Version
+from flowkit.primitives.sleep import Sleep
+
+__all__ = [
+    "DEFAULT_PRUNE_EVERY",
+    "UNSET",
+    "build_block",
+    "build_checkpoint",
+    "build_join",
+    "build_loop",
+    "build_race",
+    "build_receive",
+    "build_removed",
+    "build_send",
+    "build_sleep",
+    "build_sleep_until",
+    "build_version",
+]
+
+DEFAULT_PRUNE_EVERY = 20
+UNSET: Any = type("Unset", (), {"__repr__": lambda self: "…"})()
+"""Tells "not given" from a given None."""
+
+Duration = float | timedelta | str
+Functions = Mapping[str, Callable[[], Any]]
+
+
+def build_sleep(duration: Duration, name: str | None) -> Sleep:
+    return Sleep(*_named(name, "sleep"), seconds=seconds(duration))
+
+
+def build_sleep_until(instant: datetime | float, name: str | None) -> Sleep:
+    return Sleep(*_named(name, "sleep"), until=epoch(instant))
+
+
+def build_receive(
+    names: tuple[str, ...],
+    timeout: Duration | None,
+    completable: bool,
+    as_name: str | None,
+    front: Any,
+    count: int | None = None,
+) -> Receive:
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
+        raise TypeError(f"count is a whole number, not {count!r}")
+    if count is not None and count < 1:
+        raise ValueError(f"count is the largest number of messages to take, at least 1, not {count}")
+    wanted = tuple(dict.fromkeys(check_name(name, "message name") for name in names))
+    default = wanted[0] if len(wanted) == 1 else "receive"
+    limit = None if timeout is None else seconds(timeout, "timeout")
+    return Receive(*_named(as_name, default), wanted, limit, completable, front, count or 0)
+
+
+def build_send(run_id: str, name: str, data: Any, key: str | None) -> SendMessage:
+    return SendMessage(check_run_id(run_id), check_name(name, "message name"), data, check_key(key))
+
+
+def check_key(key: str | None) -> str | None:
+    """A deduplication key: any text of 1 to 200 characters."""
+    if key is None:
+        return None
+    if not isinstance(key, str):
+        raise TypeError(f"key is text, not {type(key).__name__}")
+    return check_run_id(key)
+
+
+def build_loop(body: Callable[..., Any], state: Any, name: str | None, prune_every: int, keep: int | None) -> Loop:
+    if prune_every < 1:
+        raise ValueError(f"prune_every is a number of turns, at least 1, not {prune_every}")
+    keep = prune_every if keep is None else keep
+    if keep < 0:
+        raise ValueError(f"keep is a number of turns, at least 0, not {keep}")
+    stateful = state is not UNSET
+    return Loop(
+        *_named(name, _body_name(body, "loop")),
+        body=body,
+        stateful=stateful,
+        state=state if stateful else None,
+        states=_state_coder(body) if stateful else coder(),
+        values=coder(),
+        prune_every=prune_every,
+        keep=keep,
+    )
+
+
+def build_join(name: Any, mapping: Functions | None, branches: Functions) -> Join:
+    return Join(*_branched(name, mapping, branches, "join"))
+
+
+def build_race(name: Any, mapping: Functions | None, branches: Functions) -> Race:
+    made = Race(*_branched(name, mapping, branches, "race"))
+    if not made.branches:
+        raise ValueError("a race needs at least one branch")
+    return made
+
+
+def build_block(body: Callable[[], Any], name: str | None, catch: Iterable[str]) -> Block:
+    caught = (catch,) if isinstance(catch, str) else tuple(catch)
+    unknown = [each for each in caught if each not in CATCHABLE]
+    if unknown:
+        raise ValueError(f"catch takes {', '.join(map(repr, CATCHABLE))}, not {', '.join(map(repr, unknown))}")
+    return Block(*_named(name, _body_name(body, "attempt")), body, caught)
+
+
+def build_checkpoint(name: str) -> Checkpoint:
+    return Checkpoint(check_name(name, "checkpoint name"))
+
+
+def build_removed(name: str, kind: str) -> Removed:
+    """`name` may be numbered (``charge#2``)."""
+    base, hash_sign, number = name.rpartition("#") if isinstance(name, str) else (name, "", "")
+    check_name(base if hash_sign and number.isdigit() else name)
+    if kind not in KINDS | {"attempt"}:
+        raise ValueError(f"kind is one of {', '.join(sorted(KINDS | {'attempt'}))}, not {kind!r}")
+    return Removed(name, kind)
+
+
+def build_version(name: str, latest: int) -> Version:
+    if isinstance(latest, bool) or not isinstance(latest, int) or latest < 1:
+        raise ValueError(f"latest is a whole number, at least 1, not {latest!r}")
+    return Version(check_name(name, "version name"), latest)
+
+
+def _named(name: str | None, default: str) -> tuple[str, bool]:
+    return (default, False) if name is None else (check_name(name), True)
+
+
+def _body_name(body: Callable[..., Any], word: str) -> str:
+    if not callable(body):
+        raise TypeError(f"the body of a {word} is a function, not {body!r}")
+    name = getattr(body, "__name__", "<lambda>")
+    return word if name == "<lambda>" else check_name(name)
+
+
+def _branched(name: Any, mapping: Functions | None, branches: Functions, word: str) -> tuple[str, bool, Functions]:
+    if isinstance(name, Mapping):
+        if mapping is not None:
+            raise TypeError(f"{word}() takes one mapping of branches, not two")
+        name, mapping = None, name
+    functions = {**(mapping or {}), **branches}
+    if mapping is not None and len(functions) != len(mapping) + len(branches):
+        raise ValueError(f"a branch of {word}() is given twice: {', '.join(sorted(set(mapping) & set(branches)))}")
+    for branch, function in functions.items():
+        check_name(branch, "branch name")
+        if not callable(function):
+            raise TypeError(f"branch {branch!r} of {word}() is a function without arguments, not {function!r}")
+    return (*_named(name, word), functions)
+
+
+_state_coders: weakref.WeakKeyDictionary[CodeType, Coder] = weakref.WeakKeyDictionary()
+
+
+def _state_coder(body: Callable[..., Any]) -> Coder:
+    """The coder of the body's first parameter; closures of one function share it."""
+    code = getattr(body, "__code__", None)
+    if isinstance(code, CodeType) and (known := _state_coders.get(code)) is not None:
+        return known
+    try:
+        first = next(iter(inspect.signature(body).parameters), None)
+        found = signature_coders(body).parameters[first] if first is not None else coder()
+    except (TypeError, ValueError):  # a builtin that does not tell its signature
+        found = coder()
+    if isinstance(code, CodeType):
+        _state_coders[code] = found
+    return found

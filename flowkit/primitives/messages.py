@@ -1,0 +1,365 @@
+"""Messages: `receive`, `receive_batch`, `send`, and the `Message` that user code gets.
+
+Taking a message from the inbox and recording it are one commit. A completable message stays in the inbox, hidden from other
+receives, until `complete()` removes it and stores the answer; while one is open anywhere in the run, nothing else may be
+received. Whether one is open is read off the inbox itself: its row is still there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import msgspec
+
+from flowkit.codec import coder
+from flowkit.core.change import Outgoing, Reply
+from flowkit.core.entry import Entry
+from flowkit.core.entry import Message as Letter
+from flowkit.core.mail import wanted
+from flowkit.core.outcome import Done, Failed, Outcome, Wake
+from flowkit.engine.failures import error_line, info_bytes, recorded_failure
+from flowkit.engine.ports import Port
+from flowkit.engine.replay import Call
+from flowkit.engine.scope import Scope
+from flowkit.errors import (
+    FlowkitError,
+    MessageNotCompleted,
+    PayloadError,
+    ReceiveTimeout,
+    RunConflict,
+    RunNotFound,
+)
+
+__all__ = ["Completion", "Message", "Receive", "SendMessage", "decode_messages", "message_names", "requeued"]
+
+_body = coder()
+_ALL = 1_000_000
+
+
+class Waited(msgspec.Struct, gc=False):
+    """What an open receive waits for."""
+
+    names: list[str]
+    count: int = 0
+
+
+class Taken(msgspec.Struct, gc=False):
+    """One message that a receive took."""
+
+    number: int
+    id: str
+    name: str
+    sent_at: float
+    data: msgspec.Raw
+    completable: bool = False
+
+
+_read_waited = msgspec.json.Decoder(Waited)
+_read_taken = msgspec.json.Decoder(list[Taken])
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A received message. `data` is the decoded body, `sent_at` epoch seconds on the store's clock."""
+
+    id: str
+    name: str
+    data: Any
+    sent_at: float
+    _completion: Completion | None = field(default=None, repr=False, compare=False)
+
+    def complete(self, response: Any = None) -> Any:
+        """Answer a completable message: it leaves the inbox and the sender's `request()` returns `response`.
+
+        Durable when it returns (in async code: once awaited). Completing one that an earlier pass completed does nothing.
+
+        Raises:
+            FlowkitError: the message is not completable, or this pass has completed it already.
+        """
+        if self._completion is None:
+            raise FlowkitError(f"message {self.name!r} is not completable: receive it with completable=True to answer it")
+        return self._completion.front(self._completion, response)
+
+
+class Completion:
+    """What `Message.complete` needs: the strand's scope and how to run `perform` in this colour."""
+
+    __slots__ = ("done", "front", "number", "scope", "taken")
+
+    def __init__(self, scope: Scope, taken: Taken, front: Any) -> None:
+        self.scope = scope
+        self.taken = taken
+        self.number = taken.number
+        self.front = front
+        self.done = False
+
+    async def perform(self, port: Port, response: Any) -> None:
+        running = self.scope.running
+        if self.done:
+            raise FlowkitError(f"message {self.taken.name!r} ({self.taken.id}) was completed already in this pass")
+        if self.scope.strand.stop is not None:
+            raise self.scope.strand.stop
+        mail = running.mail
+        if mail.open is None:
+            mail.open = await port.blocking(lambda: _open_completables(running))
+        if self.number not in mail.open:
+            return  # an earlier pass completed it
+        if running.journal.frozen:
+            raise self.scope.frontier()
+        body = _body.encode(response, limit=running.host.max_payload)
+        self.done = True
+        try:
+            running.ledger.stage_message(consume=self.number, reply=Reply(message_id=self.taken.id, body=body))
+            mail.open.discard(self.number)
+            mail.take(self.number)
+            await port.commit(self.scope)
+        except Exception:
+            self.done = False  # nothing was acknowledged: it may be called again
+            raise
+        running.ring()
+
+
+@dataclass(frozen=True, slots=True)
+class Receive:
+    """Wait for one message, or for a batch of 1 to `count`. `names` empty: any. `timeout` in seconds, None: for ever."""
+
+    name: str
+    explicit: bool
+    names: tuple[str, ...]
+    timeout: float | None
+    completable: bool
+    front: Any
+    """Runs a `Completion` in the workflow's colour."""
+    count: int = 0
+    """0 for a single message."""
+    kind: ClassVar[str] = "message"
+    frontier: ClassVar[str] = "always"
+
+    def recall(self, scope: Scope, entry: Entry) -> Any:
+        if entry.status != "completed" or entry.output is None:
+            if entry.error is None:
+                raise scope.frontier()
+            raise recorded_failure(entry, "message")
+        messages = [self._message(scope, taken) for taken in _read_taken.decode(entry.output)]
+        return messages if self.count else messages[0]
+
+    async def revisit(self, call: Call, port: Port) -> None:
+        return None
+
+    async def perform(self, call: Call, port: Port) -> Outcome[Any]:
+        running, mail = call.scope.running, call.scope.running.mail
+        if mail.open is None:
+            mail.open = await port.blocking(lambda: _open_completables(running))
+        if mail.open and call.entry is None:
+            return await self._fail(call, port, _not_completed(call, mail.known, mail.open))
+        deadline = self._deadline(call)
+        while True:
+            since, seen = running.rings, mail.number
+            found = [] if mail.open else self._choose(call, deadline)
+            if not found and not mail.open:
+                seen = await port.blocking(lambda: self._look(running))
+                found = self._choose(call, deadline)
+            if found:
+                return await self._take(call, port, found)
+            if deadline is not None and running.recorder.now() >= deadline:
+                return await self._time_out(call, port)
+            self._open(call, deadline)
+            await port.wait(call.scope, Wake(at=deadline, names=self.names or ("*",)), since=since, seen=seen)
+
+    def _deadline(self, call: Call) -> float | None:
+        if call.entry is not None and call.entry.output is not None:
+            return call.entry.due_at
+        return None if self.timeout is None else call.scope.running.recorder.now() + self.timeout
+
+    def _open(self, call: Call, deadline: float | None) -> None:
+        waits = msgspec.json.encode(Waited(names=list(self.names), count=self.count))
+        if call.entry is None:
+            call.open(self.kind, "pending", due_at=deadline, output=waits)
+        elif call.entry.output is None:  # started over by recover(): the wait begins anew
+            call.entry = call.scope.stage(msgspec.structs.replace(call.entry, due_at=deadline, output=waits))
+
+    def _look(self, running: Any) -> int:
+        """Read what the store has for these names; the inbox number up to which that is all."""
+        number: int = running.recorder.inbox_number()
+        if number > running.mail.number or not running.mail.complete:
+            running.mail.learn(running.recorder.inbox(self.names, max(self.count, 256)))
+        return number
+
+    def _choose(self, call: Call, deadline: float | None) -> list[Letter]:
+        """The messages this receive may take: accepted by its deadline, and not due to an earlier entry that waits."""
+        mail = call.scope.running.mail
+        candidates = [m for m in mail.matching(self.names) if deadline is None or m.sent_at <= deadline]
+        if not candidates:
+            return []
+        for names, count, due in _earlier_waits(call):
+            mine = [m for m in candidates if wanted(m.name, names) and (due is None or m.sent_at <= due)]
+            for letter in mine[: max(count, 1)]:
+                candidates.remove(letter)
+        return candidates[: max(self.count, 1)]
+
+    async def _take(self, call: Call, port: Port, found: list[Letter]) -> Outcome[Any]:
+        running = call.scope.running
+        taken = [
+            Taken(
+                number=m.seq,
+                id=m.id,
+                name=m.name,
+                sent_at=m.sent_at,
+                data=msgspec.Raw(m.body),
+                completable=self.completable,
+            )
+            for m in found
+        ]
+        call.finish(self.kind, "completed", output=msgspec.json.encode(taken), error=None)
+        for letter in found:
+            if self.completable:
+                assert running.mail.open is not None
+                running.mail.open.add(letter.seq)
+            else:
+                reply = Reply(message_id=letter.id, body=_body.encode(None)) if letter.reply else None
+                running.ledger.stage_message(consume=letter.seq, reply=reply)
+                running.mail.take(letter.seq)
+        running.progress(call.location, 0)
+        await port.commit(call.scope)
+        messages = [self._message(call.scope, each) for each in taken]
+        return Done(messages if self.count else messages[0])
+
+    async def _time_out(self, call: Call, port: Port) -> Outcome[Any]:
+        if self.count:
+            call.finish(self.kind, "completed", output=b"[]")
+            await port.commit(call.scope)
+            return Done([])
+        wanted_names = ", ".join(map(repr, self.names)) or "any name"
+        return await self._fail(call, port, ReceiveTimeout(f"no message of {wanted_names} came in time", names=self.names))
+
+    async def _fail(self, call: Call, port: Port, error: BaseException) -> Outcome[Any]:
+        info, body = info_bytes(error)
+        entry = call.finish(self.kind, "failed", error=body, output=None)
+        call.scope.running.progress(call.location, 0, error_line(info))
+        await port.commit(call.scope)
+        return Failed(recorded_failure(entry, "message"))
+
+    def _message(self, scope: Scope, taken: Taken) -> Message:
+        completion = Completion(scope, taken, self.front) if taken.completable else None
+        return Message(taken.id, taken.name, _body.decode(bytes(taken.data)), taken.sent_at, completion)
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """Send to another run, delivered exactly once: the message, the wake-up and this entry are one commit."""
+
+    to: str
+    message: str
+    data: Any
+    key: str | None
+    kind: ClassVar[str] = "send"
+    frontier: ClassVar[str] = "always"
+    explicit: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        return self.message
+
+    def recall(self, scope: Scope, entry: Entry) -> None:
+        if entry.error is not None:
+            raise recorded_failure(entry, "send")
+
+    async def revisit(self, call: Call, port: Port) -> None:
+        return None
+
+    async def perform(self, call: Call, port: Port) -> Outcome[None]:
+        running = call.scope.running
+        try:
+            body = _body.encode(self.data, limit=running.host.max_payload)
+        except PayloadError as error:
+            return Failed(error)
+        args = msgspec.json.encode({"to": self.to, "name": self.message, "key": self.key})
+        entry = call.finish(self.kind, "completed", args=args)
+        message_id = f"{running.facts.id}:{entry.seq}:{entry.round}:{running.ledger.run}"
+        running.ledger.stage_send(
+            Outgoing(to=self.to, message_id=message_id, name=self.message, body=body, key=self.key, sender=running.facts.id)
+        )
+        running.progress(call.location, 0)
+        await port.commit(call.scope)
+        if (why := running.commits.refused.pop(message_id, None)) is not None:
+            return await self._refused(call, port, entry, why)
+        return Done(None)
+
+    async def _refused(self, call: Call, port: Port, entry: Entry, why: str) -> Outcome[None]:
+        error: FlowkitError
+        if why == "missing":
+            error = RunNotFound(f"cannot send {self.message!r}: there is no run {self.to!r}")
+        elif why == "ended":
+            error = RunConflict(f"cannot send {self.message!r}: run {self.to!r} has ended")
+        else:
+            error = RunConflict(f"cannot send {self.message!r}: the inbox of run {self.to!r} is full")
+        info, body = info_bytes(error)
+        failed = call.scope.stage(msgspec.structs.replace(entry, status="failed", error=body))
+        call.scope.running.progress(call.location, 0, error_line(info))
+        await port.commit(call.scope)
+        return Failed(recorded_failure(failed, "send"))
+
+
+def message_names(entry: Entry) -> tuple[str, ...]:
+    """The names that an open message entry waits for, empty for any."""
+    return tuple(_read_waited.decode(entry.output or b"{}").names)
+
+
+def decode_messages(output: bytes) -> list[Message]:
+    """What a settled message entry took, for people."""
+    return [Message(t.id, t.name, _body.decode(bytes(t.data)), t.sent_at) for t in _read_taken.decode(output)]
+
+
+def requeued(entries: Iterable[Entry]) -> list[Letter]:
+    """The messages that these entries took, as they stood in the inbox."""
+    return [
+        Letter(seq=taken.number, id=taken.id, name=taken.name, sent_at=taken.sent_at, body=bytes(taken.data))
+        for entry in entries
+        if entry.kind == "message" and entry.settled and entry.status == "completed" and entry.output is not None
+        for taken in _read_taken.decode(entry.output)
+    ]
+
+
+def _earlier_waits(call: Call) -> list[tuple[tuple[str, ...], int, float | None]]:
+    """What open receives recorded before this one wait for, in their order: they choose first."""
+    ledger = call.scope.running.ledger
+    mine = call.entry.seq if call.entry is not None else ledger.last + 1
+    waiting = [
+        entry
+        for entry in ledger.open_entries()
+        if entry.kind == "message" and entry.seq < mine and entry.location != call.location
+    ]
+    found = []
+    for entry in sorted(waiting, key=lambda each: each.seq):
+        if entry.output is None:
+            continue
+        waits = _read_waited.decode(entry.output)
+        found.append((tuple(waits.names), waits.count, entry.due_at))
+    return found
+
+
+def _open_completables(running: Any) -> set[int]:
+    """Numbers of the completable messages that were taken and are still in the inbox."""
+    candidates = {
+        taken.number
+        for entry in running.ledger.in_order()
+        if entry.kind == "message" and entry.output is not None and b'"completable":true' in entry.output and entry.settled
+        for taken in _read_taken.decode(entry.output)
+        if taken.completable
+    }
+    if not candidates:
+        return set()
+    if not running.mail.complete:
+        running.mail.learn(running.recorder.inbox((), _ALL))
+    known: set[int] = set(running.mail.known)
+    return candidates & known
+
+
+def _not_completed(call: Call, known: dict[int, Letter], numbers: set[int]) -> MessageNotCompleted:
+    names = ", ".join(repr(known[number].name) for number in sorted(numbers) if number in known) or "a message"
+    return MessageNotCompleted(
+        f"{names} was received as completable and is still open in run {call.scope.running.facts.id}: call "
+        f"message.complete() before the next receive, {call.where()}"
+    )

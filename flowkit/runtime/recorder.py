@@ -1,0 +1,99 @@
+"""The engine's Recorder over a driver and its writer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from flowkit.clock import Clock
+from flowkit.core.change import Change
+from flowkit.core.entry import Message
+from flowkit.drivers.base import Done, Driver, Duplicate, GuardFailed, Lost, Result, Undeliverable
+from flowkit.drivers.writer import Writer
+from flowkit.engine.recorder import Answer, ChangeRefused, Undelivered, Written
+from flowkit.engine.threads import LoopThread
+from flowkit.errors import Fenced, StoreError
+
+__all__ = ["LoopSink", "StoreRecorder"]
+
+
+class LoopSink:
+    """Delivers the writer's answers to the engine's loop, a group in one call."""
+
+    def __init__(self, loop: LoopThread) -> None:
+        self._loop = loop
+
+    def deliver(self, outcomes: list[tuple[object, Any]]) -> None:
+        """Called in the writer's thread."""
+        self._loop.call(lambda: _hand_over(outcomes))
+
+
+def _hand_over(outcomes: list[tuple[object, Any]]) -> None:
+    for token, outcome in outcomes:
+        assert isinstance(token, _Flight)
+        try:
+            answer: Answer | BaseException = outcome if isinstance(outcome, BaseException) else _answer(token.change, outcome)
+        except (Fenced, StoreError) as error:
+            answer = error
+        token.landed(_translated(answer) if isinstance(answer, BaseException) else answer)
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A Change under way, and who is told what became of it."""
+
+    change: Change
+    landed: Callable[[Answer | BaseException], None]
+
+
+class StoreRecorder:
+    """One run's view of the store."""
+
+    def __init__(self, run: int, driver: Driver, writer: Writer, clock: Clock, sink: LoopSink) -> None:
+        self._run = run
+        self._driver = driver
+        self._writer = writer
+        self._clock = clock
+        self._sink = sink
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def write(self, change: Change) -> Answer:
+        try:
+            result = self._writer.write(change, patient=True)
+        except GuardFailed as error:
+            raise ChangeRefused(str(error)) from error
+        return _answer(change, result)
+
+    def submit(self, change: Change, landed: Callable[[Answer | BaseException], None]) -> None:
+        self._writer.submit(change, _Flight(change, landed), self._sink)
+
+    def inbox(self, names: Collection[str], limit: int) -> list[Message]:
+        return self._driver.inbox(self._run, names, limit)
+
+    def inbox_number(self) -> int:
+        row = self._driver.get(self._run)
+        return 0 if row is None else row.inbox
+
+
+def _answer(change: Change, result: Result) -> Answer:
+    match result:
+        case Done(inbox=inbox, status=status, request=request):
+            return Written(inbox, status, request)
+        case Undeliverable(to=to, why=why):
+            return Undelivered(to, why)
+        case Lost(epoch=epoch, head=head):
+            raise Fenced(
+                f"run {change.run} has another owner or was steered: it is at epoch {epoch}, head {head}, and this worker "
+                f"held epoch {change.epoch}, head {change.head}"
+            )
+        case Duplicate(first=first):
+            return Written(change.seen, first, "")
+        case _:
+            raise StoreError(f"the store answered a Change with {type(result).__name__}")
+
+
+def _translated(error: BaseException) -> BaseException:
+    return ChangeRefused(str(error)) if isinstance(error, GuardFailed) else error

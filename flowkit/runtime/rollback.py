@@ -1,0 +1,169 @@
+"""Undoing a run: the handlers of all completed steps that have one, newest completion first.
+
+The handlers were collected by a frozen pass from the top, so closures see what they saw. If one that is owed was not found,
+nothing is undone and the run is blocked. Each handler is recorded before the next begins; one that uses up its attempts
+stops the rollback, since undoing what came before it could do harm.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from flowkit.core.change import Finish
+from flowkit.core.entry import Entry, FailedAttempt
+from flowkit.core.events import RollbackFailed
+from flowkit.core.location import split
+from flowkit.core.outcome import Done, Failed, Outcome, TimedOut, Wake
+from flowkit.core.retry import RetryPolicy, next_attempt_at
+from flowkit.durations import seconds
+from flowkit.engine.commits import Final
+from flowkit.engine.failures import error_line, info_bytes
+from flowkit.engine.passes import Pass
+from flowkit.engine.ports import BodyCall, Port
+from flowkit.engine.scope import Scope
+from flowkit.engine.state import StateBox
+from flowkit.errors import CriticalError, HistoryDiverged, RetryAfter, StepTimeout, Suspended
+from flowkit.primitives.step import StepCall
+
+if TYPE_CHECKING:
+    from flowkit.runtime.execution import Execution
+
+__all__ = ["Rollback"]
+
+
+class Rollback:
+    """One rollback under way. `collected` is the frozen pass, `failures` are the handlers' failed attempts so far."""
+
+    def __init__(self, execution: Execution, running: Pass, collected: Pass, failures: Sequence[FailedAttempt]) -> None:
+        self._execution = execution
+        self._pass = running
+        self._collected = collected
+        self._failed: dict[tuple[int, int], list[FailedAttempt]] = {}
+        for failure in failures:
+            self._failed.setdefault((failure.entry, failure.round), []).append(failure)
+
+    def misfit(self) -> HistoryDiverged | None:
+        """Why nothing may be undone: code that does not fit, or steps that owe a rollback and were not found."""
+        if isinstance(self._collected.refusing, HistoryDiverged):
+            return self._collected.refusing
+        missing = [entry.location for entry in self._owing() if self._handler(entry) is None]
+        if not missing:
+            return None
+        run_id = self._pass.facts.id
+        return HistoryDiverged(
+            f"run {run_id} cannot be rolled back: the code no longer makes {', '.join(missing)}, which completed and owes a "
+            f"rollback. Bring the step and its rollback back into the code. Nothing was undone; the rollback goes on by itself "
+            f"when code that fits is loaded.",
+            run_id=run_id,
+            location=missing[0],
+            recorded_kind="step",
+            recorded_name=split(missing[0])[1],
+        )
+
+    async def perform(self, port: Port) -> Outcome[None]:
+        """Run the handlers that are still owed; how the run then stands is committed."""
+        scope = Scope(self._pass.root)
+        self._pass.root.thread = 0
+        for entry in self._owing():
+            try:
+                finished = await self._handle(port, scope, entry)
+            except Suspended as signal:
+                return Failed(signal)
+            if not finished:
+                return Done(None)
+        final = Final(status=self._execution.ending, ending="", release=True)
+        await self._execution.commit(port, self._pass, final)
+        return Done(None)
+
+    def _owing(self) -> list[Entry]:
+        owing = [entry for entry in self._pass.ledger.entries.values() if entry.rollback == "owes"]
+        return sorted(owing, key=lambda entry: (entry.settled_at or 0.0, entry.seq), reverse=True)
+
+    def _handler(self, entry: Entry) -> StepCall | None:
+        found = self._collected.handlers.get(entry.location)
+        if found is None or not isinstance(found[0], StepCall) or found[0].plan.rollback is None:
+            return None
+        return found[0]
+
+    # --- one handler ------------------------------------------------------------------------------------------------
+
+    async def _handle(self, port: Port, scope: Scope, entry: Entry) -> bool:
+        running, call = self._pass, self._handler(entry)
+        assert call is not None
+        attempts = self._failed.setdefault((entry.seq, entry.round), [])
+        while True:
+            await self._wait_for_retry(port, scope, attempts)
+            number = len(attempts) + 1
+            started = running.recorder.now()
+            state = StateBox(running.state)
+            running.progress(entry.location, number)
+            outcome = await port.body(scope, self._body(entry, call, state))
+            if isinstance(outcome, Done):
+                running.ledger.stage_rolled_back(entry)
+                if (patch := state.patch(running.host.max_payload)) is not None:
+                    running.ledger.stage_state(running.state.merge(patch, running.recorder.now()))
+                await port.commit(scope)
+                return True
+            error = self._error(outcome, call, number)
+            if not await self._failed_attempt(port, scope, entry, call, attempts, error, number, started):
+                return False
+
+    def _body(self, entry: Entry, call: StepCall, state: StateBox) -> BodyCall:
+        plan = call.plan
+        assert plan.rollback is not None
+        output = plan.returns.decode(entry.output) if entry.output is not None else None
+        named: dict[str, Any] = plan.bind.complete(call.args, call.kwargs) if plan.rollback_names else {}
+        takes_nothing = plan.rollback_names == ("",)
+        return BodyCall(
+            name=f"rollback of {plan.name}", location=f"{entry.location}/rollback", function=plan.rollback,
+            args=() if takes_nothing else (output,),
+            kwargs={} if takes_nothing else {name: named[name] for name in plan.rollback_names if name in named},
+            awaits=inspect.iscoroutinefunction(plan.rollback), timeout=plan.timeout, record=None, state=state,
+        )  # fmt: skip
+
+    async def _wait_for_retry(self, port: Port, scope: Scope, attempts: list[FailedAttempt]) -> None:
+        due = attempts[-1].retry_at if attempts else None
+        while due is not None and self._pass.recorder.now() < due:
+            await port.wait(scope, Wake(at=due), since=self._pass.rings, seen=0)
+
+    def _error(self, outcome: Failed | TimedOut, call: StepCall, number: int) -> BaseException:
+        if isinstance(outcome, Failed):
+            return outcome.error
+        return StepTimeout(
+            f"the rollback of {call.plan.name!r} ran longer than its timeout of {outcome.timeout:g} s",
+            name=call.plan.name,
+            attempts=number,
+            timeout=outcome.timeout,
+        )
+
+    async def _failed_attempt(
+        self, port: Port, scope: Scope, entry: Entry, call: StepCall, attempts: list[FailedAttempt],
+        error: BaseException, number: int, started: float,
+    ) -> bool:  # fmt: skip
+        """Record it; False if it was the last, and with it the rollback stops."""
+        running, plan = self._pass, call.plan
+        failed_at = running.recorder.now()
+        policy = RetryPolicy(plan.rollback_retries, plan.policy.backoff, plan.policy.backoff_max, plan.policy.jitter)
+        delay = seconds(error.delay, "RetryAfter delay") if isinstance(error, RetryAfter) else None
+        retry_at = None
+        if not isinstance(error, CriticalError):
+            retry_at = next_attempt_at(policy, number, failed_at, chance=running.host.chance(), delay=delay)
+        info, body = info_bytes(error)
+        failure = FailedAttempt(
+            entry=entry.seq, part="rollback", round=entry.round, n=number, started_at=started, ended_at=failed_at,
+            retry_at=retry_at, error=body,
+        )  # fmt: skip
+        attempts.append(failure)
+        running.ledger.stage_failure(failure)
+        running.progress(entry.location, number, error_line(info))
+        if retry_at is not None:
+            await port.commit(scope)
+            return True
+        running.report_after(
+            RollbackFailed(run_id=running.facts.id, step_name=split(entry.location)[1], attempts=number, error=info)
+        )
+        finish = Finish(error=body) if self._execution.ending == "cancelled" else None
+        await self._execution.commit(port, running, Final(status="failed", finish=finish, release=True))
+        return False

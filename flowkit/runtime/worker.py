@@ -1,0 +1,267 @@
+"""The worker: claims due runs, executes them, hears bells, keeps its lease, takes over for the dead, and drains.
+
+One thread claims; a second keeps the lease, so that a blocked event loop cannot lose it. Runs execute on guest threads and
+on the engine's loop, never here.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flowkit.definitions import Workflow
+from flowkit.drivers.base import Claim, RunView, WorkerInfo
+from flowkit.errors import Fenced, FlowkitError, StoreError
+from flowkit.registry import fingerprint, project_sources
+from flowkit.runtime.execution import Execution
+from flowkit.runtime.house import House
+
+__all__ = ["GRACE_SECONDS", "Worker", "worker_info"]
+
+GRACE_SECONDS = 10.0
+BEAT_SECONDS = 5.0
+REAP_SECONDS = 0.25
+POLL_SECONDS = 1.0
+PURGE_SECONDS = 60.0
+
+
+def worker_info(kind: str = "worker") -> WorkerInfo:
+    """Who this process is."""
+    return WorkerInfo(
+        name=f"{socket.gethostname()}-{os.getpid()}",
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        kind="worker" if kind == "worker" else "client",
+    )
+
+
+class Worker:
+    """`workflows` is asked anew for each claim, so that what is imported later is served too."""
+
+    def __init__(
+        self, house: House, workflows: Callable[[], Mapping[str, Workflow[..., Any]]], *, concurrency: int = 100
+    ) -> None:
+        self.house = house
+        self.fatal: BaseException | None = None
+        self._workflows = workflows
+        self._concurrency = concurrency
+        self._codes: dict[str, tuple[Workflow[..., Any], str]] = {}
+        self._sources = ""
+        self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._held: dict[int, Execution] = {}
+        self._reserved = 0
+        self._stop = threading.Event()
+        self._id = 0
+        self._threads: list[threading.Thread] = []
+        self.on_fatal: Callable[[BaseException], None] | None = None
+
+    @property
+    def id(self) -> int:
+        """This worker's id in the store."""
+        return self._id
+
+    def start(self) -> None:
+        """Join and begin to claim."""
+        self._sources = project_sources()
+        self._id = self.house.driver.join(worker_info(), self.house.clock.now())
+        self.house.evict_later = self.evict_later
+        for name, target in (("flowkit-worker", self._claim_for_ever), ("flowkit-lease", self._keep_lease)):
+            thread = threading.Thread(target=target, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
+    def codes(self) -> dict[str, str]:
+        """Workflow name → fingerprint of its code, for all that this worker serves."""
+        return {name: self.code_of(workflow) for name, workflow in self._workflows().items()}
+
+    def code_of(self, workflow: Workflow[..., Any]) -> str:
+        """The fingerprint of a workflow's code."""
+        known = self._codes.get(workflow.name)
+        if known is None or known[0] is not workflow:
+            known = (workflow, fingerprint(workflow, self._sources))
+            self._codes[workflow.name] = known
+        return known[1]
+
+    def reserve(self) -> bool:
+        """Keep a place for a run that is about to be started here; False if there is none."""
+        with self._lock:
+            if self._stop.is_set() or len(self._held) + self._reserved >= self._concurrency:
+                return False
+            self._reserved += 1
+            return True
+
+    def unreserve(self) -> None:
+        """The place is not needed."""
+        with self._lock:
+            self._reserved -= 1
+
+    def begin_reserved(self, claim: Claim, workflow: Workflow[..., Any], view: RunView) -> None:
+        """Execute a run that was born here, in the place that was reserved."""
+        self._begin(claim, workflow, view, reserved=True)
+
+    def _begin(self, claim: Claim, workflow: Workflow[..., Any], view: RunView | None = None, *, reserved: bool = False) -> None:
+        execution = Execution(
+            self.house, claim, workflow, self.code_of(workflow), self.house.recorder(claim.run), self._ended, view
+        )
+        with self._lock:
+            self._held[claim.run] = execution
+            self._reserved -= reserved
+            stopping = self._stop.is_set()
+        if stopping:
+            execution.evict()
+        execution.start()
+
+    def _ended(self, execution: Execution) -> None:
+        with self._lock:
+            full = len(self._held) + self._reserved >= self._concurrency
+            if self._held.get(execution.claim.run) is execution:
+                del self._held[execution.claim.run]
+            self._idle.notify_all()
+        if execution.fatal is not None and not isinstance(execution.fatal, Exception):
+            self._die(execution.fatal)
+        if full:
+            self.house.driver.nudge()
+
+    def _die(self, error: BaseException) -> None:
+        self.fatal = self.fatal or error
+        self._stop.set()
+        self.house.driver.nudge()
+        if self.on_fatal is not None:
+            self.on_fatal(error)
+
+    def _free(self) -> int:
+        with self._lock:
+            return max(0, self._concurrency - len(self._held) - self._reserved)
+
+    # --- claiming ---------------------------------------------------------------------------------------------------
+
+    def _claim_for_ever(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._claim_and_wait()
+            except Fenced:
+                self._join_anew()
+            except StoreError as error:
+                self.house.logger.warning("flowkit: the worker could not reach the store, and tries again: %s", error)
+                self._stop.wait(POLL_SECONDS)
+            except Exception:  # a defect here must not leave a worker that claims nothing and says nothing
+                self.house.logger.exception("flowkit: the worker's claim failed, and is tried again")
+                self._stop.wait(POLL_SECONDS)
+
+    def _claim_and_wait(self) -> None:
+        now = self.house.clock.now()
+        free = self._free() if self.house.writer.healthy else 0
+        workflows = self._workflows()
+        claimed = self.house.driver.claim(self._id, self.codes(), free, now)
+        for claim in claimed.runs:
+            self._begin(claim, workflows[claim.workflow])
+        for run in claimed.bells:
+            with self._lock:
+                execution = self._held.get(run)
+            if execution is not None:
+                execution.ring()
+        pause = POLL_SECONDS
+        if claimed.next_due is not None and free > len(claimed.runs):
+            pause = min(pause, max(0.0, claimed.next_due - self.house.clock.now()))
+        if self.house.driver.wait(pause):
+            self._close_lost()
+
+    def _close_lost(self) -> None:
+        with self._lock:
+            held = {run: execution.claim.epoch for run, execution in self._held.items()}
+        if not held:
+            return
+        for run in self.house.driver.lost(self._id, held):
+            with self._lock:
+                execution = self._held.get(run)
+            if execution is not None and execution.claim.epoch == held[run]:
+                execution.close()
+
+    def _join_anew(self) -> None:
+        """This worker was declared dead: whatever it held has another owner now."""
+        self.house.logger.warning("flowkit: worker %s was declared dead; it joins anew", self._id)
+        with self._lock:
+            held = list(self._held.values())
+        for execution in held:
+            execution.close()
+        self._id = self.house.driver.join(worker_info(), self.house.clock.now())
+
+    # --- lease ------------------------------------------------------------------------------------------------------
+
+    def _keep_lease(self) -> None:
+        next_beat = next_purge = 0.0
+        while not self._stop.wait(REAP_SECONDS):
+            now = time.monotonic()
+            try:
+                if self.house.driver.reap(self.house.clock.now()):
+                    self.house.driver.nudge()
+                if now >= next_beat:
+                    next_beat = now + BEAT_SECONDS
+                    self._beat()
+                if now >= next_purge:
+                    next_purge = now + PURGE_SECONDS
+                    self.house.driver.purge(self.house.clock.now())
+            except Fenced:
+                self.house.driver.nudge()  # the claiming thread finds the same and joins anew
+            except StoreError as error:
+                self.house.logger.debug("flowkit: the lease could not be renewed, and is tried again: %s", error)
+            except Exception:  # a defect here must not silently end the lease
+                self.house.logger.exception("flowkit: keeping the lease failed, and is tried again")
+
+    def _beat(self) -> None:
+        self.house.driver.beat(self._id, self.house.clock.now())
+        with self._lock:
+            held = set(self._held)
+        workflows = self._workflows()
+        adopted = self.house.driver.adopt(self._id, held, self.codes(), self._free(), self.house.clock.now())
+        for claim in adopted.runs:
+            self._begin(claim, workflows[claim.workflow])
+
+    # --- leaving ----------------------------------------------------------------------------------------------------
+
+    def evict_later(self, execution: Execution, grace: float = GRACE_SECONDS) -> None:
+        """Give the run's bodies `grace` seconds to end, then give the run up all the same."""
+        timer = threading.Timer(grace, execution.abandon)
+        timer.daemon = True
+        timer.start()
+
+    def stop(self, grace: float = GRACE_SECONDS) -> int:
+        """Claim nothing more, let bodies end for `grace` seconds, give every run back; how many had to be given up."""
+        self._stop.set()
+        self.house.driver.nudge()
+        me = threading.current_thread()
+        if self._threads and self._threads[0] is not me:
+            self._threads[0].join(timeout=5.0)
+        with self._lock:
+            held = list(self._held.values())
+        for execution in held:
+            execution.evict()
+        deadline = time.monotonic() + grace
+        with self._idle:
+            while self._held and (left := deadline - time.monotonic()) > 0:
+                self._idle.wait(left)
+            late = list(self._held.values())
+        for execution in late:
+            execution.abandon()
+        self._leave()
+        return len(late)
+
+    def _leave(self) -> None:
+        for thread in self._threads[1:]:
+            thread.join(timeout=5.0)
+        try:
+            self.house.driver.leave(self._id, self.house.clock.now())
+        except FlowkitError as error:
+            self.house.logger.debug("flowkit: the worker left without saying so: %s", error)
+
+    def held(self) -> int:
+        """How many runs are in memory."""
+        with self._lock:
+            return len(self._held)

@@ -1,0 +1,313 @@
+"""`Lab`: workflows stepped through by hand, over a store of their own and a clock that stands still.
+
+Everything is the real engine; what is missing is the worker's threads. A pass is made when the test asks for one, on this
+call, and nothing lingers, so that each wait ends its pass and every commit can be counted.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, ParamSpec, TypeVar
+
+from flowkit.client.handle import Flowkit
+from flowkit.client.history import HistoryEntry
+from flowkit.client.run import Run
+from flowkit.codec import rebuild
+from flowkit.core.outcome import Done, Failed
+from flowkit.core.run import TERMINAL
+from flowkit.definitions import OnError, Workflow
+from flowkit.drivers import open_driver
+from flowkit.drivers.base import Driver, RunRow, Verb
+from flowkit.drivers.memory import MemoryDriver
+from flowkit.errors import HistoryDiverged, RunCancelled, RunConflict
+from flowkit.registry import fingerprint
+from flowkit.runtime.execution import Execution
+from flowkit.runtime.worker import worker_info
+from flowkit.testing.clock import FakeClock
+from flowkit.testing.crashes import CrashingDriver, SimulatedCrash
+
+__all__ = ["Lab", "Pass", "Stuck"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_MAX_PASSES = 100_000
+
+
+class Stuck(Exception):
+    """The run waits for something that no clock brings: a message, or `resume()`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one pass came to. `wake_at` is epoch seconds; `waiting_for` names awaited messages, ``["*"]`` for any."""
+
+    status: str
+    output: Any = None
+    error: BaseException | None = None
+    wake_at: float | None = None
+    waiting_for: Sequence[str] = ()
+
+
+class Lab:
+    """A store, a clock and an engine for tests. Plain, a context manager, and for workflows of both colours."""
+
+    def __init__(
+        self,
+        url: str | Path | None = None,
+        *,
+        driver: Driver | None = None,
+        clock: FakeClock | None = None,
+        on_error: OnError | None = None,
+        max_payload: int = 8_000_000,
+    ) -> None:
+        if driver is None:
+            driver = MemoryDriver() if url is None else open_driver(url)
+        self.clock = clock or FakeClock()
+        self._driver = CrashingDriver(driver)
+        self._on_error = on_error
+        self._max_payload = max_payload
+        self._code: dict[str, Workflow[..., Any]] = {}
+        self._finished: dict[str, BaseException] = {}
+        self._open()
+
+    def _open(self) -> None:
+        self.client = Flowkit(
+            self._driver,
+            worker=False,
+            workflows=(),
+            clock=self.clock,
+            on_error=self._on_error,
+            max_payload=self._max_payload,
+        )
+        house = self.client.house
+        house.host = _still(house.host)
+        self._worker = self._driver.join(worker_info(), self.clock.now())
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the engine and close the store."""
+        self.client.close()
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
+    def start(self, id: str | None, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
+        """Start a run. It does nothing until a pass is made."""
+        run = self.call(lambda: self.client.start(id, workflow, *args, **kwargs))
+        self._code.setdefault(run.id, workflow)
+        return LabRun(self, run)
+
+    def get(self, id: str) -> Run[Any]:
+        """The run with this id."""
+        return LabRun(self, self.client.get(id))
+
+    def send(self, run_id: str, name: str, data: Any = None, *, key: str | None = None) -> None:
+        """Send a message to a run."""
+        self.call(lambda: self.client.send(run_id, name, data, key=key))
+
+    def history(self, id: str, archived: bool = False) -> list[HistoryEntry]:
+        """The run's entries in order of seq."""
+        return self.client.get(id).history(archived)
+
+    def state(self, id: str) -> dict[str, Any]:
+        """The run's own durable state."""
+        return self.client.get(id).state()
+
+    # --- time and crashes -------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        """The clock's instant, epoch seconds."""
+        return self.clock.now()
+
+    def advance(self, duration: float | timedelta | str) -> None:
+        """Move the clock on."""
+        self.clock.advance(duration)
+
+    @property
+    def commits(self) -> int:
+        """Durable writes so far: starts, sends, verbs and commits of runs."""
+        return self._driver.commits
+
+    def crash_at(self, k: int, when: Literal["before", "after"]) -> None:
+        """Have the k-th durable write from now raise SimulatedCrash, before it or after it landed."""
+        self._driver.crash_at(k, when)
+
+    def crash(self) -> None:
+        """Forget all memory; the store stays. Nothing waits for a lease."""
+        self.client.house.close()
+        self._driver.reap(self.clock.now(), dead=[self._worker])
+        self._open()
+
+    # --- passes -----------------------------------------------------------------------------------------------------
+
+    def run_once(self, id: str, *, workflow: Workflow[..., Any] | None = None) -> Pass:
+        """Exactly one pass of the run, due or not; `workflow` is other code for it, kept from now on.
+
+        Raises:
+            SimulatedCrash: a write that `crash_at` chose was reached.
+        """
+        row = self._row(id)
+        if workflow is not None:
+            self._code[id] = workflow
+        if row.status in TERMINAL or row.status == "paused":
+            return self._report(row)
+        if row.status == "blocked" and not isinstance(self._recorded(id), HistoryDiverged):
+            return self._report(row)
+        made = self._workflow(row)
+        self.client._met[made.name] = made
+        code = fingerprint(made)
+        claim = self._driver.take(self._worker, row.seq, code, self.clock.now())
+        if claim is None:
+            raise RunConflict(f"run {id!r} is executed by somebody else")
+        self._execute(Execution, claim, made, code)
+        return self._report(self._row(id))
+
+    def run_to_end(self, id: str, *, workflow: Workflow[..., Any] | None = None) -> Any:
+        """Passes until the run has ended, the clock jumping to each wake; its output.
+
+        Raises:
+            What the run failed with; RunCancelled; HistoryDiverged or RunConflict if it is blocked; Stuck if only a message
+            or `resume()` helps.
+        """
+        row = self._row(id)
+        if row.status == "sleeping" and row.wake_at is not None and row.wake_at > self.clock.now():
+            self.clock.set(row.wake_at)
+        for _ in range(_MAX_PASSES):
+            made = self.run_once(id, workflow=workflow)
+            workflow = None
+            match made.status:
+                case "completed":
+                    return made.output
+                case "cancelled":
+                    raise RunCancelled(f"run {id!r} was cancelled")
+                case "failed" | "blocked":
+                    assert made.error is not None
+                    raise made.error
+                case "paused":
+                    raise Stuck(f"run {id!r} is paused: resume() it")
+            self._jump(id, made)
+        raise Stuck(f"run {id!r} made {_MAX_PASSES} passes without an end")
+
+    def _jump(self, id: str, made: Pass) -> None:
+        if made.wake_at is None:
+            names = ", ".join(made.waiting_for)
+            raise Stuck(f"run {id!r} waits for a message ({names}): send() it")
+        if made.wake_at > self.clock.now():
+            self.clock.set(made.wake_at)
+
+    # --- below ------------------------------------------------------------------------------------------------------
+
+    def _execute(self, kind: type[Execution], claim: Any, workflow: Workflow[..., Any], code: str) -> None:
+        done = threading.Event()
+        house = self.client.house
+        execution = kind(house, claim, workflow, code, house.recorder(claim.run), lambda _: done.set())
+        execution.start()
+        done.wait()
+        if isinstance(execution.outcome, Failed):
+            self._finished[claim.id] = execution.outcome.error
+        elif isinstance(execution.outcome, Done):
+            self._finished.pop(claim.id, None)
+        if execution.fatal is not None:
+            if isinstance(execution.fatal, SimulatedCrash):
+                self._crashed()
+            raise execution.fatal
+
+    def call(self, work: Any) -> Any:
+        """What `work` returns; a simulated crash in it makes the Lab forget its memory."""
+        try:
+            return work()
+        except SimulatedCrash:
+            self._crashed()
+            raise
+
+    def _crashed(self) -> None:
+        """The process died in a write: its run counts a crash, and everything else is forgotten."""
+        self.crash()
+
+    def _row(self, id: str) -> RunRow:
+        run = self.client.get(id)
+        row = self._driver.get(run.id)
+        assert isinstance(row, RunRow)
+        return row
+
+    def _workflow(self, row: RunRow) -> Workflow[..., Any]:
+        made = self._code.get(row.id) or next((w for w in self._code.values() if w.name == row.workflow), None)
+        if made is None:
+            raise RunConflict(f"this Lab has no code for workflow {row.workflow!r}: give run_once(…, workflow=…)")
+        return made
+
+    def _recorded(self, id: str) -> BaseException | None:
+        info = self.client.get(id).error()
+        return None if info is None else rebuild(info)
+
+    def _report(self, row: RunRow) -> Pass:
+        run = self.client.get(row.id)
+        error = self._recorded(row.id) if row.status in ("failed", "blocked") else None
+        made = self._code.get(row.id)
+        if made is not None:
+            self.client._met[made.name] = made
+        output = run.output() if row.status == "completed" else None
+        return Pass(row.status, output, error, row.wake_at, list(row.waiting or ()))
+
+
+class LabRun(Run[R]):
+    """A Run in a Lab: it stays usable after a crash, and `result()` makes the passes that are needed."""
+
+    def __init__(self, lab: Lab, run: Run[Any]) -> None:
+        self._lab = lab
+        super().__init__(lab.client, run.id, run._seq, created=run.created)
+
+    @property
+    def _flowkit(self) -> Flowkit:
+        return self._lab.client
+
+    @_flowkit.setter
+    def _flowkit(self, client: Flowkit) -> None:
+        """The Lab's client changes with every crash, so it is never kept."""
+
+    def result(self, timeout: float | timedelta | str | None = None) -> R:
+        """As `Run.result`, after all passes that the run can make; TimeoutError if it is then still waiting."""
+        try:
+            self._lab.run_to_end(self.id)
+        except Stuck as error:
+            raise TimeoutError(str(error)) from error
+        except Exception:  # the run's own: told below as everywhere
+            pass
+        return super().result(timeout=0 if timeout is None else timeout)
+
+    def request(self, name: str, data: Any = None, *, timeout: float | timedelta | str | None = None) -> Any:
+        """As `Run.request`, after one pass of the receiver."""
+        message_id = self._lab.call(lambda: self._flowkit.deliver(self.id, name, data, key=None, reply=True))
+        self._lab.run_once(self.id)
+        return self.answer(message_id, name, timeout=0 if timeout is None else timeout)
+
+    def send(self, name: str, data: Any = None, *, key: str | None = None) -> None:
+        """Send the run a message."""
+        self._lab.send(self.id, name, data, key=key)
+
+    def recover(self) -> None:
+        """A failed run goes on."""
+        self._lab.call(super().recover)
+
+    def replay(self, from_step: str | None = None) -> None:
+        """Start over from an entry, or from the top."""
+        self._lab.call(partial(super().replay, from_step))
+
+    def _steer(self, verb: Verb) -> None:
+        self._lab.call(partial(super()._steer, verb))
+
+
+def _still(host: Any) -> Any:
+    """Nothing lingers, no start of a body is recorded, and chance is fixed."""
+    return replace(host, linger=0.0, record_after=None, chance=lambda: 0.5)
