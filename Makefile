@@ -19,7 +19,7 @@ test: $(VENV)/.installed-dev ## Lint, check formatting and types, run every test
 	$(BIN)/mypy $(TYPED)
 	@$(BIN)/python -m pytest -n $(LANES) $(ARGS)
 
-demo: $(VENV)/.installed ## Run the demo and leave its inspector open
+demo: $(VENV)/.installed ## Run the demo: a workflow is killed and goes on
 	$(BIN)/python examples/demo.py
 
 bench: $(VENV)/.installed-dev ## Measure, and compare with the budgets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flowkit.calls import DEFAULT_PRUNE_EVERY
 from flowkit.client import Flowkit, HistoryEntry, Run, RunItem, RunPage, Snapshot
 from flowkit.client import open_flowkit as open
 from flowkit.core.events import RollbackFailed, RunError, StepError
@@ -68,7 +69,6 @@ from flowkit.plain import (
 )
 from flowkit.primitives.block import Attempt, Failure
 from flowkit.primitives.branches import Winner
-from flowkit.primitives.build import DEFAULT_PRUNE_EVERY
 from flowkit.primitives.info import RunInfo, run_info, run_state, stopping
 from flowkit.primitives.loop import Break, Continue
 from flowkit.primitives.messages import Message

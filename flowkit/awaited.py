@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
+from flowkit import calls
+from flowkit.calls import DEFAULT_CATCH, DEFAULT_PRUNE_EVERY, UNSET, Duration
 from flowkit.core.outcome import unwrap
+from flowkit.core.trial import Skipped
 from flowkit.engine.awaiting import AWAITING
 from flowkit.engine.replay import promise, promised
 from flowkit.engine.scope import Scope, running_scope
 from flowkit.engine.source import caller
-from flowkit.plain import CATCH
-from flowkit.primitives import build
 from flowkit.primitives.block import Attempt, Block
 from flowkit.primitives.branches import Winner
-from flowkit.primitives.build import DEFAULT_PRUNE_EVERY, UNSET, Duration
 from flowkit.primitives.loop import Break, Continue
 from flowkit.primitives.messages import Completion, Message
 
@@ -46,13 +46,13 @@ Later = Coroutine[Any, Any, T]
 def sleep(duration: Duration, *, name: str | None = None) -> Later[None]:
     """As `flowkit.sleep`."""
     scope = running_scope("sleep", awaits=True)
-    return promise(build.build_sleep(duration, name), scope)
+    return promise(calls.build_sleep(duration, name), scope)
 
 
 def sleep_until(instant: datetime | float, *, name: str | None = None) -> Later[None]:
     """As `flowkit.sleep_until`."""
     scope = running_scope("sleep_until", awaits=True)
-    return promise(build.build_sleep_until(instant, name), scope)
+    return promise(calls.build_sleep_until(instant, name), scope)
 
 
 def receive(
@@ -60,7 +60,7 @@ def receive(
 ) -> Later[Message]:
     """As `flowkit.receive`; the message's `complete` is awaited too."""
     scope = running_scope("receive", awaits=True)
-    return promise(build.build_receive(names, timeout, completable, as_name, _complete), scope)
+    return promise(calls.build_receive(names, timeout, completable, as_name, _complete), scope)
 
 
 def receive_batch(
@@ -72,18 +72,17 @@ def receive_batch(
 ) -> Later[list[Message]]:
     """As `flowkit.receive_batch`."""
     scope = running_scope("receive_batch", awaits=True)
-    return promise(build.build_receive(names, timeout, completable, as_name, _complete, count), scope)
+    return promise(calls.build_receive(names, timeout, completable, as_name, _complete, count), scope)
 
 
 def _complete(completion: Completion, response: Any) -> Later[None]:
-    running_scope("Message.complete", awaits=True)
-    return completion.perform(AWAITING, response)
+    return completion.perform(running_scope("Message.complete", awaits=True), AWAITING, response)
 
 
 def send(run_id: str, name: str, data: Any = None, *, key: str | None = None) -> Later[None]:
     """As `flowkit.send`."""
     scope = running_scope("send", awaits=True)
-    return promise(build.build_send(run_id, name, data, key), scope)
+    return promise(calls.build_send(run_id, name, data, key), scope)
 
 
 @overload
@@ -110,10 +109,10 @@ def loop(
     name: str | None = None,
     prune_every: int = DEFAULT_PRUNE_EVERY,
     keep: int | None = None,
-) -> Any:
+) -> Later[Any]:
     """As `flowkit.loop`; the body is an async function."""
     scope = running_scope("loop", awaits=True)
-    return promise(build.build_loop(body, state, name, prune_every, keep), scope)
+    return promise(calls.build_loop(body, state, name, prune_every, keep), scope)
 
 
 def join(
@@ -124,7 +123,7 @@ def join(
 ) -> Later[dict[str, T]]:
     """As `flowkit.join`; branches are async functions."""
     scope = running_scope("join", awaits=True)
-    return promise(build.build_join(name, mapping, branches), scope)
+    return promise(calls.build_join(name, mapping, branches), scope)
 
 
 def race(
@@ -135,38 +134,43 @@ def race(
 ) -> Later[Winner[T]]:
     """As `flowkit.race`; branches are async functions."""
     scope = running_scope("race", awaits=True)
-    return promise(build.build_race(name, mapping, branches), scope)
+    return promise(calls.build_race(name, mapping, branches), scope)
 
 
-def attempt(body: Callable[[], Awaitable[T]], *, name: str | None = None, catch: Iterable[str] = CATCH) -> Later[Attempt[T]]:
+def attempt(
+    body: Callable[[], Awaitable[T]], *, name: str | None = None, catch: Iterable[str] = DEFAULT_CATCH
+) -> Later[Attempt[T]]:
     """As `flowkit.attempt`; the body is an async function."""
     scope = running_scope("attempt", awaits=True)
-    block, source = build.build_block(body, name, catch), caller(2)
+    block, source = calls.build_block(body, name, catch), caller(2)
     return promised(scope, block.name, source, lambda: _attempted(block, scope, source))
 
 
 async def _attempted(block: Block, scope: Scope, source: str) -> Attempt[Any]:
-    location = scope.claim_block(block.name, block.explicit, lambda: source)
+    try:
+        location = scope.claim_block(block.name, block.explicit, lambda: source)
+    except Skipped:
+        return None  # type: ignore[return-value]  # a check tries out a gate around this call
     scope.visits.busy = location
     try:
         return unwrap(await block.perform(scope, location, AWAITING))
     finally:
-        scope.visits.busy = None
+        scope.returns()
 
 
 def checkpoint(name: str) -> Later[None]:
     """As `flowkit.checkpoint`."""
     scope = running_scope("checkpoint", awaits=True)
-    return promise(build.build_checkpoint(name), scope)
+    return promise(calls.build_checkpoint(name), scope)
 
 
 def removed(name: str, kind: str) -> Later[None]:
     """As `flowkit.removed`."""
     scope = running_scope("removed", awaits=True)
-    return promise(build.build_removed(name, kind), scope)
+    return promise(calls.build_removed(name, kind), scope)
 
 
 def version(name: str, latest: int) -> Later[int]:
     """As `flowkit.version`."""
     scope = running_scope("version", awaits=True)
-    return promise(build.build_version(name, latest), scope)
+    return promise(calls.build_version(name, latest), scope)

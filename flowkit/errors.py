@@ -149,7 +149,7 @@ class StepExhausted(StepFailed):
     ) -> None:
         super().__init__(message, name=name, attempts=attempts)
         self.error = error
-        self.kind = kind
+        self.kind: Literal["exhausted", "timeout"] = kind
 
 
 class StepTimeout(StepFailed):

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
+from flowkit import calls
+from flowkit.calls import DEFAULT_CATCH, DEFAULT_PRUNE_EVERY, UNSET, Duration
 from flowkit.core.outcome import unwrap
+from flowkit.core.trial import Skipped
 from flowkit.engine.plain import PLAIN
 from flowkit.engine.replay import call, drive
 from flowkit.engine.scope import running_scope
-from flowkit.primitives import build
 from flowkit.primitives.block import Attempt
 from flowkit.primitives.branches import Winner
-from flowkit.primitives.build import DEFAULT_PRUNE_EVERY, UNSET, Duration
 from flowkit.primitives.loop import Break, Continue
 from flowkit.primitives.messages import Completion, Message
 
@@ -35,8 +36,6 @@ __all__ = [
 T = TypeVar("T")
 S = TypeVar("S")
 
-CATCH = ("step", "join", "race")
-
 
 def sleep(duration: Duration, *, name: str | None = None) -> None:
     """Wait for `duration` (seconds, `timedelta`, or text such as ``"3d 4h"``), across crashes and restarts.
@@ -44,13 +43,13 @@ def sleep(duration: Duration, *, name: str | None = None) -> None:
     The instant of waking is stored before the wait begins; later passes keep it, whatever the code now says.
     """
     scope = running_scope("sleep", awaits=False)
-    call(build.build_sleep(duration, name), scope)
+    call(calls.build_sleep(duration, name), scope)
 
 
 def sleep_until(instant: datetime | float, *, name: str | None = None) -> None:
     """Wait until `instant`, an aware `datetime` or epoch seconds."""
     scope = running_scope("sleep_until", awaits=False)
-    call(build.build_sleep_until(instant, name), scope)
+    call(calls.build_sleep_until(instant, name), scope)
 
 
 def receive(*names: str, timeout: Duration | None = None, completable: bool = False, as_name: str | None = None) -> Message:
@@ -60,7 +59,7 @@ def receive(*names: str, timeout: Duration | None = None, completable: bool = Fa
         ReceiveTimeout: `timeout` is over. MessageNotCompleted: a completable message is still open in the run.
     """
     scope = running_scope("receive", awaits=False)
-    found = call(build.build_receive(names, timeout, completable, as_name, _complete), scope)
+    found = call(calls.build_receive(names, timeout, completable, as_name, _complete), scope)
     assert isinstance(found, Message)
     return found
 
@@ -74,12 +73,11 @@ def receive_batch(
 ) -> list[Message]:
     """1 to `count` messages as soon as there is one; an empty list when `timeout` is over."""
     scope = running_scope("receive_batch", awaits=False)
-    return list(call(build.build_receive(names, timeout, completable, as_name, _complete, count), scope))
+    return list(call(calls.build_receive(names, timeout, completable, as_name, _complete, count), scope))
 
 
 def _complete(completion: Completion, response: Any) -> None:
-    running_scope("Message.complete", awaits=False)
-    drive(completion.perform(PLAIN, response))
+    drive(completion.perform(running_scope("Message.complete", awaits=False), PLAIN, response))
 
 
 def send(run_id: str, name: str, data: Any = None, *, key: str | None = None) -> None:
@@ -89,7 +87,7 @@ def send(run_id: str, name: str, data: Any = None, *, key: str | None = None) ->
         RunNotFound, RunConflict: there is no such run, or it has ended.
     """
     scope = running_scope("send", awaits=False)
-    call(build.build_send(run_id, name, data, key), scope)
+    call(calls.build_send(run_id, name, data, key), scope)
 
 
 @overload
@@ -123,7 +121,7 @@ def loop(
     `prune_every`) stay in the history, so a loop may run for ever.
     """
     scope = running_scope("loop", awaits=False)
-    return call(build.build_loop(body, state, name, prune_every, keep), scope)
+    return call(calls.build_loop(body, state, name, prune_every, keep), scope)
 
 
 def join(
@@ -138,7 +136,7 @@ def join(
         JoinError: with every failure in `errors`, after all branches have ended.
     """
     scope = running_scope("join", awaits=False)
-    return call(build.build_join(name, mapping, branches), scope)
+    return call(calls.build_join(name, mapping, branches), scope)
 
 
 def race(
@@ -153,17 +151,20 @@ def race(
         RaceError: every branch failed.
     """
     scope = running_scope("race", awaits=False)
-    return call(build.build_race(name, mapping, branches), scope)
+    return call(calls.build_race(name, mapping, branches), scope)
 
 
-def attempt(body: Callable[[], T], *, name: str | None = None, catch: Iterable[str] = CATCH) -> Attempt[T]:
+def attempt(body: Callable[[], T], *, name: str | None = None, catch: Iterable[str] = DEFAULT_CATCH) -> Attempt[T]:
     """Run `body` and get its terminal failure as a value instead of an exception.
 
     `catch` names what is caught: ``"step"``, ``"join"``, ``"race"``, and ``"rollback"`` for `RollbackError`.
     """
     scope = running_scope("attempt", awaits=False)
-    block = build.build_block(body, name, catch)
-    location = scope.claim_block(block.name, block.explicit)
+    block = calls.build_block(body, name, catch)
+    try:
+        location = scope.claim_block(block.name, block.explicit)
+    except Skipped:
+        return None  # type: ignore[return-value]  # a check tries out a gate around this call
     scope.visits.busy = location
     try:
         return unwrap(drive(block.perform(scope, location, PLAIN)))
@@ -174,16 +175,16 @@ def attempt(body: Callable[[], T], *, name: str | None = None, catch: Iterable[s
 def checkpoint(name: str) -> None:
     """Steps with a rollback may run from here on, in this scope and those opened in it."""
     scope = running_scope("checkpoint", awaits=False)
-    call(build.build_checkpoint(name), scope)
+    call(calls.build_checkpoint(name), scope)
 
 
 def removed(name: str, kind: str) -> None:
     """Stand in for an entry that this code no longer makes, everything below it included."""
     scope = running_scope("removed", awaits=False)
-    call(build.build_removed(name, kind), scope)
+    call(calls.build_removed(name, kind), scope)
 
 
 def version(name: str, latest: int) -> int:
     """`latest` for runs that come by for the first time, 1 for those that went past under older code."""
     scope = running_scope("version", awaits=False)
-    return call(build.build_version(name, latest), scope)
+    return call(calls.build_version(name, latest), scope)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from flowkit import Message
 from flowkit.testing import Lab, SimulatedCrash, Stuck
 
 __all__ = ["Script", "Seen", "crash_everywhere", "play", "seen"]
@@ -39,8 +40,17 @@ def seen(lab: Lab, run: str) -> Seen:
     """What the store holds of the run."""
     handle = lab.get(run)
     error = handle.error()
-    entries = sorted((e.location, e.kind, e.status, repr(e.output)) for e in lab.history(run))
+    entries = sorted((e.location, e.kind, e.status, _told(e.output)) for e in lab.history(run))
     return Seen(handle.status(), handle.output(), str(error), entries)
+
+
+def _told(output: Any) -> str:
+    """A value as text, message ids left out: they are random."""
+    if isinstance(output, Message):
+        return f"message {output.name} {output.data!r}"
+    if isinstance(output, list):
+        return ", ".join(map(_told, output))
+    return repr(output)
 
 
 def play(lab: Lab, script: Script) -> None:
@@ -58,9 +68,7 @@ def play(lab: Lab, script: Script) -> None:
             break
 
 
-def crash_everywhere(
-    script: Script, make_lab: Callable[[], Lab] = Lab, *, check: Callable[[Lab], None] | None = None
-) -> Seen:
+def crash_everywhere(script: Script, make_lab: Callable[[], Lab] = Lab, *, check: Callable[[Lab], None] | None = None) -> Seen:
     """Play `script` once without a crash, then once for each durable write and each side of it; all must come out alike.
 
     `check` is asked after each play, for instance whether a recorded body ran twice.

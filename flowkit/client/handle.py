@@ -6,11 +6,11 @@ import hashlib
 import logging
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
 import msgspec
 
@@ -18,8 +18,8 @@ from flowkit.client.run import Run
 from flowkit.client.steering import recover_run, replay_run
 from flowkit.client.waits import Bulletin
 from flowkit.clock import Clock, SystemClock
-from flowkit.codec import coder
-from flowkit.core.location import check_name, check_run_id
+from flowkit.codec import Codec, coder
+from flowkit.core.location import check_key, check_name, check_run_id
 from flowkit.core.run import STATUSES
 from flowkit.definitions import OnError, Workflow, known_workflows
 from flowkit.drivers import open_driver
@@ -39,9 +39,9 @@ from flowkit.drivers.base import (
     Start,
     Started,
 )
+from flowkit.drivers.sealed import SealedDriver
 from flowkit.durations import epoch, size_bytes
 from flowkit.errors import RunConflict, RunNotFound, StoreError
-from flowkit.primitives.build import check_key
 from flowkit.runtime.house import House
 from flowkit.runtime.worker import GRACE_SECONDS, Worker
 
@@ -99,11 +99,16 @@ class Flowkit:
         max_payload: int = 8_000_000,
         logger: logging.Logger | None = None,
         grace: float = GRACE_SECONDS,
+        patience_seconds: float = 30.0,
     ) -> None:
         self.driver = driver
         self.bulletin = Bulletin()
-        self.who = f"pid {os.getpid()}"
-        self.house = House(driver, clock or SystemClock(), on_error=on_error, logger=logger, max_payload=max_payload)
+        self._pid = os.getpid()
+        self.who = f"pid {self._pid}"
+        self.house = House(
+            driver, clock or SystemClock(), on_error=on_error, logger=logger, max_payload=max_payload,
+            patience_seconds=patience_seconds,
+        )  # fmt: skip
         self.house.ended = self.bulletin.post
         self.writer = self.house.writer
         self._max_payload = max_payload
@@ -122,7 +127,13 @@ class Flowkit:
         self.close()
 
     def close(self) -> None:
-        """Claim nothing more, give bodies 10 s to end, give all runs back, and close the database."""
+        """Claim nothing more, give bodies 10 s to end, give all runs back, and close the database.
+
+        In a child of `fork()` this does nothing: threads, locks and connections are the parent's.
+        """
+        if self._pid != os.getpid():
+            return
+        self.bulletin.close()
         if self.worker is not None:
             self.worker.stop(self._grace)
             self.worker = None
@@ -148,7 +159,13 @@ class Flowkit:
 
     # --- starting ---------------------------------------------------------------------------------------------------
 
-    def start(self, id: str | None, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
+    @overload
+    def start(
+        self, id: str | None, workflow: Workflow[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Run[R]: ...
+    @overload
+    def start(self, id: str | None, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]: ...
+    def start(self, id: str | None, workflow: Workflow[..., Any], /, *args: Any, **kwargs: Any) -> Run[Any]:  # pyright: ignore[reportInconsistentOverload]  # `...` takes any P
         """Start a run; durable when it returns. Starting an id twice gives the same run.
 
         Raises:
@@ -173,7 +190,11 @@ class Flowkit:
             birth.unreserve()
         return self._started(op, made, result)
 
-    def run(self, id: str | None, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    @overload
+    def run(self, id: str | None, workflow: Workflow[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def run(self, id: str | None, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def run(self, id: str | None, workflow: Workflow[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # pyright: ignore[reportInconsistentOverload]  # `...` takes any P
         """Start a run and wait for its result."""
         return self.start(id, workflow, *args, **kwargs).result()
 
@@ -296,12 +317,14 @@ def open_flowkit(
     on_error: OnError | None = None,
     max_payload: int | str = "8MB",
     logger: logging.Logger | None = None,
+    codec: Codec | None = None,
 ) -> Flowkit:
     """Open a database, and by default work on its runs in the background.
 
     `url` is a SQLite file, ``":memory:"``, or by default ``$FLOWKIT_DB``, else ``flowkit.db`` here. ``worker=False`` only
     starts, sends and reads. `workflows` limits what this worker serves (default: all that are imported), `concurrency` how
-    many runs it holds in memory. `durability` ``"process"`` may lose the newest commits on power loss.
+    many runs it holds in memory. `durability` ``"process"`` may lose the newest commits on power loss. `codec` encrypts or
+    compresses every value on its way to the store; all who open the database must give the same.
 
     Raises:
         StoreError, SchemaTooNew: the database cannot be opened. ValueError: an argument that cannot be.
@@ -311,8 +334,9 @@ def open_flowkit(
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise ValueError(f"concurrency is a number of runs, at least 1, not {concurrency!r}")
     target = url if url is not None else os.environ.get("FLOWKIT_DB") or DEFAULT_DATABASE
+    driver = open_driver(target, durability=durability)
     return Flowkit(
-        open_driver(target, durability=durability),
+        driver if codec is None else cast(Driver, SealedDriver(driver, codec)),
         worker=worker,
         workflows=workflows,
         concurrency=concurrency,

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from flowkit.codec import coder, decode_error
+from flowkit.codec import coder, decode_error, describe
 from flowkit.core.entry import Entry
 from flowkit.drivers.base import BodyRef, Driver
 from flowkit.errors import ErrorInfo, PayloadError
@@ -16,7 +16,7 @@ from flowkit.primitives.loop import read_loop
 from flowkit.primitives.messages import decode_messages
 from flowkit.primitives.migrate import VersionAnswer
 
-__all__ = ["HistoryEntry", "Snapshot", "entry_error", "history_of", "read_entry"]
+__all__ = ["HistoryEntry", "Snapshot", "entry_error", "history_of", "read_entry", "read_error"]
 
 PAGE = 500
 _tagged = coder()
@@ -68,14 +68,33 @@ def read_entry(driver: Driver, run: int, entry: Entry, *, archived: bool = False
         args = driver.body(BodyRef(run=run, field="args", entry=entry.seq))
     return HistoryEntry(
         location=entry.location, kind=entry.kind, status=entry.status, attempts=entry.attempts,
-        args=None if args is None else _tagged.decode(args), output=_output(entry), error=entry_error(entry), seq=entry.seq,
+        args=None if args is None else _value(args), output=_output(entry), error=entry_error(entry), seq=entry.seq,
         created_at=entry.created_at, settled_at=entry.settled_at, due_at=entry.due_at, source=entry.source,
     )  # fmt: skip
 
 
 def entry_error(entry: Entry) -> ErrorInfo | None:
     """The entry's error: of a retrying one its last attempt's."""
-    return None if entry.error is None else decode_error(entry.error)
+    return None if entry.error is None else read_error(entry.error)
+
+
+def read_error(body: bytes) -> ErrorInfo:
+    """A stored error; attributes whose classes cannot be imported here are left out."""
+    try:
+        return decode_error(body)
+    except PayloadError:
+        shown = describe(body)
+        known = shown if isinstance(shown, dict) else {"type": "PayloadError", "message": str(shown)}
+        kind, message, traceback = (str(known.get(name, "")) for name in ("type", "message", "traceback"))
+        return ErrorInfo(kind, message, traceback)
+
+
+def _value(body: bytes) -> Any:
+    """A stored value, or plain data where the code that it was made by cannot be imported: who looks need not have it."""
+    try:
+        return _tagged.decode(body)
+    except PayloadError:
+        return describe(body)
 
 
 def _output(entry: Entry) -> Any:
@@ -83,8 +102,8 @@ def _output(entry: Entry) -> Any:
         return None
     try:
         return _decoded(entry)
-    except (PayloadError, msgspec.MsgspecError):  # written by other code: shown as it stands, never a failed page
-        return entry.output.decode("utf-8", "replace")
+    except (PayloadError, msgspec.MsgspecError):  # written by other code: shown as data, never a failed page
+        return describe(entry.output)
 
 
 def _decoded(entry: Entry) -> Any:

@@ -2,7 +2,8 @@
 
 Both begin with entries that must run again. What lies around such an entry and has settled must be entered again, so it is
 *reopened*: a join or race forgets how that branch ended, a loop goes back to that turn. An entry that changes is archived as
-it was and added again under the same seq, one round later.
+it was and added again under the same seq, one round later. Whatever message an archived entry had consumed returns to the
+inbox, to its old place.
 """
 
 from __future__ import annotations
@@ -42,23 +43,24 @@ class Rewind:
     state: bytes | None = None
 
 
-def recovery_of(view: RunView) -> Rewind | None:
+def recovery_of(view: RunView, driver: Driver) -> Rewind | None:
     """The plan by which a failed run goes on, None if it is not failed."""
     if view.row.status != "failed":
         return None
     if view.row.ending:
         return _continued_rollback(view)
     history = _History(view.entries)
-    culprit = next((entry for entry in view.entries if entry.seq == view.failed_entry), None)
-    if culprit is not None:
-        for entry in history.later_on_path(culprit):
-            history.archive(entry)
-        history.restart(culprit)
+    culprits = history.culprits(view.failed_entry or 0)
+    gone = [later for culprit in culprits for later in history.later_on_path(culprit)]
+    for entry in gone:
+        history.archive(entry)
+    for entry in culprits:
+        history.restart(entry)
     for entry in list(history.entries.values()):
-        if entry.status in _FAILED and not history.went_on(entry):
+        if entry.status in _FAILED and not history.went_on(entry) and not history.lost_a_race(entry.location):
             history.restart(entry)
-    history.rerun_rolled_back()
-    return history.plan("pending")
+    history.restart_all("rolled_back")
+    return history.plan("pending", _requeue(view, gone, driver))
 
 
 def _continued_rollback(view: RunView) -> Rewind:
@@ -82,15 +84,20 @@ def replay_of(view: RunView, from_step: str | None, driver: Driver) -> Rewind:
         raise RunConflict(f"run {row.id!r} is {row.status}; pause() or cancel() it before replay()")
     history = _History(view.entries)
     first = history.rewind_target(row.id, from_step).seq if from_step is not None else 0
-    gone = [entry for entry in view.entries if entry.seq >= first]
+    gone = history.cut(first)
     for entry in gone:
         history.archive(entry)
     for entry in gone:
         history.reopen_around(entry.location)
-    history.rerun_rolled_back()
-    waiting = {message.seq for message in driver.inbox(row.seq, (), driver.limits.inbox)}
-    requeue = [message for message in requeued(gone) if message.seq not in waiting]
-    return history.plan("pending", requeue)
+    history.restart_all("rolled_back")
+    history.restart_all("cancelled")
+    return history.plan("pending", _requeue(view, gone, driver))
+
+
+def _requeue(view: RunView, gone: Sequence[Entry], driver: Driver) -> list[Message]:
+    """The messages that these entries consumed; a completable one that is still open has not left the inbox."""
+    waiting = {message.seq for message in driver.inbox(view.row.seq, (), driver.limits.inbox)}
+    return [message for message in requeued(gone) if message.seq not in waiting]
 
 
 class _History:
@@ -103,13 +110,38 @@ class _History:
 
     # --- asking -----------------------------------------------------------------------------------------------------
 
+    def culprits(self, seq: int) -> list[Entry]:
+        """The entry with this seq, and those from which the branch failures in it came, innermost last."""
+        entry = next((entry for entry in self.entries.values() if entry.seq == seq), None)
+        if entry is None:
+            return []
+        found = [entry]
+        if entry.kind in ("join", "race"):
+            for end in read_branches(entry).done.values():
+                if end.error is not msgspec.UNSET:
+                    found += self.culprits(end.origin)
+        return found
+
+    def cut(self, first: int) -> list[Entry]:
+        """The entries from seq `first` on, and what cannot stand without them: a race whose losers are gone, and a loop that
+        has left the turn and not kept its starting state, start over whole.
+        """
+        gone = {entry.location: entry for entry in self.entries.values() if entry.seq >= first}
+        for location in list(gone):
+            for around, segment in self._composites_around(location):
+                if around.location not in gone and _starts_over(around, segment):
+                    gone |= {each.location: each for each in self.entries.values() if _within(each.location, around.location)}
+        return sorted(gone.values(), key=lambda entry: entry.seq)
+
     def later_on_path(self, entry: Entry) -> list[Entry]:
         """What was recorded after `entry` in its scope and those around it, with everything below."""
-        scopes = set(_scopes_around(entry.location))
+        scopes = _scopes_around(entry.location)
         tops = [
             other.location
             for other in self.entries.values()
-            if other.seq > entry.seq and self._scope_of(other) in scopes and not _within(entry.location, other.location)
+            if other.seq > entry.seq
+            and not scopes.isdisjoint(self._scopes_of(other.location))
+            and not _within(entry.location, other.location)
         ]
         return [other for other in self.entries.values() if any(_within(other.location, top) for top in tops)]
 
@@ -117,15 +149,22 @@ class _History:
         """Whether the code handled this failure: something later on its path shows that it went on."""
         return bool(self.later_on_path(entry))
 
-    def _scope_of(self, entry: Entry) -> str:
-        """The scope an entry counts in: an attempt block's entries show that the scope around it went on, too."""
-        return split(entry.location)[0]
+    def _scopes_of(self, location: str) -> list[str]:
+        """The scope an entry counts in; from within attempt blocks it counts in the scopes around them, too."""
+        found = [split(location)[0]]
+        while found[-1]:
+            around = split(found[-1])[0]
+            composite = self.entries.get(around)
+            if composite is not None and composite.kind in COMPOSITES:
+                break
+            found.append(around)
+        return found
 
     def rewind_target(self, run_id: str, location: str) -> Entry:
         """The entry from which to start over, for a wish to start from `location`."""
         target = self.entries.get(location)
         if target is None:
-            near = difflib.get_close_matches(location, self.entries, n=3, cutoff=0.3)
+            near = difflib.get_close_matches(location, self.entries, n=3, cutoff=0.0)
             hint = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
             raise ValueError(f"run {run_id!r} has no entry {location!r}.{hint}")
         around = self._composites_around(location)
@@ -173,20 +212,27 @@ class _History:
             )  # fmt: skip
         self.reopen_around(entry.location)
 
-    def rerun_rolled_back(self) -> None:
-        """Steps that were undone run again in place, but for those of branches that lost a race."""
+    def restart_all(self, status: str) -> None:
+        """Entries that were undone, or cut short by a cancel, run again in place, but for those of branches that lost a race."""
         for entry in list(self.entries.values()):
-            if entry.status == "rolled_back" and not self._in_lost_branch(entry.location):
-                self.restart(entry)
+            if entry.status == status and not self.lost_a_race(entry.location):
+                self._resume(entry) if status == "cancelled" else self.restart(entry)
+
+    def _resume(self, entry: Entry) -> None:
+        """An entry that was open when the run was cancelled is open again: deadline, progress and attempts are kept."""
+        waits = entry.kind in ("sleep", "message") or entry.started_at is None
+        status = "running" if entry.kind in COMPOSITES else "pending" if waits else "retrying" if entry.due_at else "running"
+        self.change(entry, status=status, settled_at=None)
 
     def reopen_around(self, location: str) -> None:
         """What settled around a location is entered again, in the scope that leads there."""
         for entry, segment in self._composites_around(location):
             self._reopen(self.entries[entry.location], segment)
 
-    def _in_lost_branch(self, location: str) -> bool:
+    def lost_a_race(self, location: str) -> bool:
+        """Whether a location lies in a branch that another one has beaten."""
         for entry, segment in self._composites_around(location):
-            if entry.kind == "race" and entry.settled and read_branches(entry).winner not in (None, segment):
+            if entry.kind == "race" and read_branches(entry).winner not in (None, segment):
                 return True
         return False
 
@@ -228,13 +274,23 @@ class _History:
         return Rewind(status=status, ending=ending, add=add, archive=sorted(self._archived), requeue=requeue, owes=owes)
 
 
-def _scopes_around(location: str) -> list[str]:
+def _starts_over(composite: Entry, segment: str) -> bool:
+    """Whether a composite must start from its beginning once something in this scope of it is gone."""
+    if composite.kind == "race":
+        return composite.settled
+    if composite.kind != "loop":
+        return False
+    progress, turn = read_loop(composite), turn_of(segment)
+    return turn != progress.turn and turn not in progress.kept
+
+
+def _scopes_around(location: str) -> set[str]:
     """The scope of a location and all scopes around it, to the root."""
-    found = []
+    found = {ROOT}
     while location:
         location = split(location)[0]
-        found.append(location)
-    return found or [ROOT]
+        found.add(location)
+    return found
 
 
 def _within(location: str, top: str) -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from flowkit.client.history import HistoryEntry, Snapshot, history_of
+from flowkit.client.history import HistoryEntry, Snapshot, history_of, read_error
 from flowkit.client.waits import wait_until
-from flowkit.codec import coder, decode_error, rebuild
+from flowkit.codec import coder, rebuild
 from flowkit.core.run import TERMINAL
 from flowkit.drivers.base import BodyRef, Ended, NoRun, RunRow, Steer, Verb
 from flowkit.durations import seconds
@@ -65,7 +65,7 @@ class Run(Generic[R]):
         if ended is None:
             raise TimeoutError(f"run {self.id!r} has not ended after {limit:g} s; it is {self.status()}")
         if ended.status == "completed":
-            return self.output()  # type: ignore[return-value]  # completed: there is one
+            return self._output(ended)  # type: ignore[return-value]  # completed: there is one
         raise self._failure(ended)
 
     def _ended(self) -> RunRow | None:
@@ -88,17 +88,21 @@ class Run(Generic[R]):
 
     def output(self) -> R | None:
         """What the workflow returned, None as long as it has not."""
+        row = self._row()
+        return self._output(row) if row.status == "completed" else None
+
+    def _output(self, row: RunRow) -> R | None:
         body = self._body("output")
-        if body is None or self.status() != "completed":
+        if body is None:
             return None
-        workflow = self._flowkit.workflow_named(self._row().workflow)
+        workflow = self._flowkit.workflow_named(row.workflow)
         decoded: R = (workflow.returns if workflow is not None else _tagged).decode(body)
         return decoded
 
     def error(self) -> ErrorInfo | None:
         """Why the run failed or is blocked."""
         body = self._body("error")
-        return None if body is None else decode_error(body)
+        return None if body is None else read_error(body)
 
     def state(self) -> dict[str, Any]:
         """The run's own durable state, as last committed."""
@@ -116,8 +120,8 @@ class Run(Generic[R]):
         status, epoch = "", -1
         while True:
             row = self._row()
-            if row.epoch != epoch:
-                after, epoch = 0, row.epoch  # another owner, or steered: anything may differ
+            if row.epoch != epoch or row.status != status or status == "rolling_back":
+                after, epoch = 0, row.epoch  # another owner, steered or undoing: settled entries may differ, too
             else:
                 after = (
                     min(

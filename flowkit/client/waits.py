@@ -1,19 +1,28 @@
-"""Waiting for a run: woken by this process's worker at once, and by other processes' commits within some 20 ms."""
+"""Waiting for a run: woken by this process's worker at once, and by other processes' commits within some 20 ms.
+
+A wait ends early in two ways: the handle is closed, or whoever asked for it has gone (an awaiting task was cancelled). The
+second travels in a context variable, `gone`, so that no signature of a client has to speak of it.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TypeVar
 
 from flowkit.drivers.base import Driver
+from flowkit.errors import StoreError
 
-__all__ = ["Bulletin", "wait_until"]
+__all__ = ["Bulletin", "gone", "wait_until"]
 
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.02
+
+gone: ContextVar[threading.Event | None] = ContextVar("flowkit_gone", default=None)
+"""Set once nobody wants the answer any more."""
 
 
 class Bulletin:
@@ -22,6 +31,15 @@ class Bulletin:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: dict[int, list[threading.Event]] = {}
+        self.closed = False
+
+    def close(self) -> None:
+        """Nothing more will be told: every wait ends."""
+        with self._lock:
+            self.closed = True
+            events = [event for each in self._waiting.values() for event in each]
+        for event in events:
+            event.set()
 
     def post(self, run: int) -> None:
         """The run has changed."""
@@ -48,16 +66,27 @@ class Bulletin:
 
 
 def wait_until(driver: Driver, bulletin: Bulletin, run: int, look: Callable[[], T | None], timeout: float | None) -> T | None:
-    """What `look` finds, asked whenever something may have changed; None when `timeout` seconds are over."""
+    """What `look` finds, asked whenever something may have changed; None when `timeout` seconds are over.
+
+    Raises:
+        StoreError: the handle was closed meanwhile.
+    """
     end = None if timeout is None else time.monotonic() + timeout
     event = bulletin.listen(run)
+    unwanted = gone.get()
     try:
         while True:
+            if bulletin.closed:
+                raise StoreError("the handle was closed while this waited. Open the database again.")
+            if unwanted is not None and unwanted.is_set():
+                return None
             token = driver.token()
             event.clear()
             if (found := look()) is not None:
                 return found
-            while driver.token() == token and not event.is_set():
+            while not event.is_set() and driver.token() == token:
+                if unwanted is not None and unwanted.is_set():
+                    return None
                 left = None if end is None else end - time.monotonic()
                 if left is not None and left <= 0:
                     return look()

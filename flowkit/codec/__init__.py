@@ -10,6 +10,7 @@ from __future__ import annotations
 from flowkit.codec import builtin as builtin  # fills the tables of the tagger, as `records` does
 from flowkit.codec.coding import Coder, coder
 from flowkit.codec.describe import describe
+from flowkit.codec.outside import read_outside
 from flowkit.codec.plain import MAX_DEPTH
 from flowkit.codec.protocol import Codec, PlainCodec
 from flowkit.codec.signature import SignatureCoders, signature_coders
@@ -26,6 +27,7 @@ __all__ = [
     "decode_error",
     "describe",
     "encode_error",
+    "read_outside",
     "rebuild",
     "signature_coders",
     "snapshot",

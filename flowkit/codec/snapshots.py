@@ -163,7 +163,8 @@ def rebuild(info: ErrorInfo) -> BaseException:
         exc = RecordedError(info.message, type_name=info.type)
     exc.__dict__[CARRIED] = info
     if info.traceback:
-        exc.add_note(f"Traceback as recorded when this was raised first:\n{info.traceback.rstrip()}")
+        note = f"Traceback as recorded when this was raised first:\n{info.traceback.rstrip()}"
+        exc.__dict__["__notes__"] = [*exc.__dict__.get("__notes__", ()), note]  # add_note would ask the class's __setattr__
     return exc
 
 

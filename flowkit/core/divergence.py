@@ -5,15 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flowkit.core.entry import Entry
-from flowkit.core.location import nested
+from flowkit.core.location import MAX_NAME, nested, split
 from flowkit.durations import utc_text
-from flowkit.errors import DuplicateName, EntryInProgress, HistoryDiverged
+from flowkit.errors import DuplicateName, EntryInProgress, HistoryDiverged, PayloadError
 
 if TYPE_CHECKING:
     from flowkit.core.journal import Visits
     from flowkit.core.ledger import Ledger
 
-__all__ = ["cancelled", "duplicate", "in_progress", "left_over", "never_awaited", "other_kind", "refused", "unvisited"]
+__all__ = [
+    "cancelled",
+    "duplicate",
+    "in_progress",
+    "left_over",
+    "left_running",
+    "never_awaited",
+    "other_kind",
+    "refused",
+    "removed_line",
+    "unreadable",
+    "unvisited",
+    "version_line",
+]
 
 _CALLS = {
     "step": "step", "sleep": "sleep", "message": "receive", "send": "send", "loop": "loop", "join": "join",
@@ -33,10 +46,9 @@ def left_over(ledger: Ledger, visits: Visits) -> HistoryDiverged:
     return _diverged(ledger, visits.path, stray, recorded, "", "", "")
 
 
-def other_kind(ledger: Ledger, entry: Entry, kind: str, name: str, source: str) -> HistoryDiverged:
-    """History has another kind of entry under this name."""
-    scope = entry.location.rpartition("/")[0]
-    return _diverged(ledger, scope, name, entry, kind, name, source)
+def other_kind(ledger: Ledger, location: str, kind: str, name: str, source: str) -> HistoryDiverged:
+    """History has another kind of entry under this name; without an entry there, an attempt block."""
+    return _diverged(ledger, split(location)[0], name, ledger.entries.get(location), kind, name, source)
 
 
 def refused(ledger: Ledger, location: str, what: str, source: str) -> HistoryDiverged:
@@ -46,6 +58,18 @@ def refused(ledger: Ledger, location: str, what: str, source: str) -> HistoryDiv
         + (f", {source}" if source else "")
         + f"\n{_PROMISE}",
         run_id=ledger.run_id,
+        location=location,
+        source=source,
+    )
+
+
+def unreadable(run_id: str, location: str, error: PayloadError, source: str) -> HistoryDiverged:
+    """A stored value cannot be read by today's annotations; `location` is empty for the run's input."""
+    place = f"at `{location}`, {source}" if location else "in the run's input"
+    return HistoryDiverged(
+        f"run {run_id} is blocked: a stored value does not fit today's code {place}\n  {error.path}: {error}\n"
+        f"Load code whose annotations can read it.\n{_PROMISE}",
+        run_id=run_id,
         location=location,
         source=source,
     )
@@ -77,6 +101,16 @@ def in_progress(ledger: Ledger, path: str, first: str, second: str, source: str)
     )
 
 
+def left_running(ledger: Ledger, path: str, location: str) -> EntryInProgress:
+    """The code of a scope is over while a call it made is still under way."""
+    return EntryInProgress(
+        f"run {ledger.run_id} is blocked: `{location}` was still in progress when {_scope_words(path)} ended\n"
+        f"A replay could not tell how far it came. Await it; to do two things at once, use join(…).\n{_PROMISE}",
+        run_id=ledger.run_id,
+        location=location,
+    )
+
+
 def never_awaited(ledger: Ledger, path: str, name: str, source: str) -> EntryInProgress:
     """An async call was made and dropped."""
     return EntryInProgress(
@@ -101,6 +135,20 @@ def cancelled(ledger: Ledger, location: str, source: str) -> EntryInProgress:
     )
 
 
+def removed_line(name: str, kind: str) -> str:
+    """What to paste where code no longer makes the entry `name`."""
+    return f"removed({_quoted(name)}, {_quoted(kind)})"
+
+
+def version_line(name: str) -> str:
+    """What to paste around a call that is new. A number (``charge#2``) cannot stand in a version's name."""
+    return f"if version({_quoted(f'add-{name}'.replace('#', '-')[:MAX_NAME])}, 2) >= 2:"
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if '"' not in text and "\\" not in text else repr(text)
+
+
 _PROMISE = "Nothing was run, written or undone. The run goes on by itself when code that fits is loaded."
 
 
@@ -108,15 +156,17 @@ def _diverged(
     ledger: Ledger, path: str, stray: str, recorded: Entry | None, kind: str, name: str, source: str
 ) -> HistoryDiverged:
     recorded_kind = recorded.kind if recorded is not None else "attempt"
-    lines = [f'removed("{stray}", "{recorded_kind}")']
+    lines = [removed_line(stray, recorded_kind)]
     rows = [
         f"run {ledger.run_id} is blocked: code and history do not fit in {_scope_words(path)}",
         f"  history has   {recorded_kind} `{stray}`    {_fate(recorded)}",
         f"  the code has  {kind} `{name}`    {source}" if kind else "  the code has  nothing more there",
         f"if `{stray}` left the code, put this in its old place:          {lines[0]}",
     ]
-    if kind and name != stray:
-        lines.append(f'if version("add-{name}", 2) >= 2:')
+    if kind == "removed":
+        rows.append("A removed() names the kind that history has, so write that one.")
+    elif kind and name != stray:
+        lines.append(version_line(name))
         rows.append(f"if `{name}` is new and only for runs that come by later:       {lines[1]}")
     elif kind:
         rows.append(f"and give the new {kind} another name.")

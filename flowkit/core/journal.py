@@ -8,8 +8,9 @@ history that do not fit before anything new begins:
 * one that is recorded but open, once every child recorded before it has been;
 * a scope may only return once all of its recorded children have been.
 
-Only direct children count: what lies inside a settled join, race or loop is claimed with it. In a *frozen* pass nothing
-new may execute; the journal knows that it is frozen, and no primitive does.
+Only direct children count: what lies inside a settled join, race or loop is claimed with it. An attempt block has no entry,
+but it is a child as soon as it holds one, so what would be the first thing performed in it is judged in the scope around it
+as well. In a *frozen* pass nothing new may execute; the journal knows that it is frozen, and no primitive does.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from flowkit.core import divergence
 from flowkit.core.entry import Entry
 from flowkit.core.ledger import Ledger
 from flowkit.core.location import nested
+from flowkit.core.trial import Called, Skipped, Trial, pattern
+from flowkit.errors import HistoryDiverged
 
 __all__ = ["Journal", "Visits"]
 
@@ -42,15 +45,21 @@ class Visits:
 class Journal:
     """One pass over a ledger."""
 
-    def __init__(self, ledger: Ledger, *, frozen: bool = False) -> None:
+    def __init__(self, ledger: Ledger, *, frozen: bool = False, trial: Trial | None = None) -> None:
         self.ledger = ledger
         self.frozen = frozen
-        self._unclaimed: set[str] | None = None
+        self.trial = trial
+        self._barred: dict[str, HistoryDiverged] = {}
+        """Attempt blocks in which nothing may be performed, with the reason."""
 
     def visit(self, path: str) -> Visits:
         """Begin with the scope at `path`, from its top."""
         with self.ledger.lock:
-            return Visits(path, self.ledger.children.get(path, {}))
+            visits = Visits(path, self.ledger.children.get(path, {}))
+            if self.trial is not None:
+                for name in [name for name in visits.strays if pattern(nested(path, name)) in self.trial.removed]:
+                    del visits.strays[name]
+            return visits
 
     def claim(self, visits: Visits, kind: str, name: str, explicit: bool, where: Callable[[], str]) -> tuple[str, Entry | None]:
         """The location of this call and history's entry there, None if it is new.
@@ -64,25 +73,37 @@ class Journal:
             entry = self.ledger.entries.get(location)
             if visits.strays:
                 visits.strays.pop(name, None)
+            if self.trial is not None:
+                entry = self._try(self.trial, visits, kind, name, entry, where())
             if entry is None:
+                if location in self.ledger.children and kind != "removed" and location not in self.ledger.entries:
+                    raise divergence.other_kind(self.ledger, location, kind, name, where())
                 if visits.strays and kind not in _EXEMPT:
                     raise divergence.unvisited(self.ledger, visits, kind, name, where())
+                self._check_block(visits, kind)
                 return location, None
             if entry.kind != kind and not _stands_in(entry, kind):
-                raise divergence.other_kind(self.ledger, entry, kind, name, where())
-            if entry.settled_at is None and visits.strays and kind not in _EXEMPT:
-                self._check_earlier(visits, entry, name, where)
+                raise divergence.other_kind(self.ledger, location, kind, name, where())
+            if entry.settled_at is None:
+                if visits.strays and kind not in _EXEMPT and min(visits.strays.values()) < entry.seq:
+                    raise divergence.unvisited(self.ledger, visits, kind, name, where())
+                self._check_block(visits, kind)
             return location, entry
 
     def claim_block(self, visits: Visits, name: str, explicit: bool, where: Callable[[], str]) -> str:
         """The scope of an attempt block: it takes a name but has no entry of its own."""
         with self.ledger.lock:
             name = self._take_name(visits, "attempt", name, explicit, where)
-            visits.strays.pop(name, None)
+            recorded = visits.strays.pop(name, None)
             location = nested(visits.path, name)
-            entry = self.ledger.entries.get(location)
-            if entry is not None:
-                raise divergence.other_kind(self.ledger, entry, "attempt", name, where())
+            if self.trial is not None:
+                self._note_call(self.trial, visits, name, recorded, location not in self.ledger.children, where())
+            if location in self.ledger.entries:
+                raise divergence.other_kind(self.ledger, location, "attempt", name, where())
+            if visits.strays and (recorded is None or min(visits.strays.values()) < recorded):
+                self._barred[location] = divergence.unvisited(self.ledger, visits, "attempt", name, where())
+            elif visits.path in self._barred:
+                self._barred[location] = self._barred[visits.path]
             return location
 
     def leave(self, visits: Visits, error: BaseException | None = None, settled_at: float | None = None) -> None:
@@ -96,10 +117,8 @@ class Journal:
                 return
             if error is None:
                 raise divergence.left_over(self.ledger, visits)
-            strays = [self.ledger.entries.get(nested(visits.path, name)) for name in visits.strays]
-            if settled_at is None or any(
-                stray is None or stray.settled_at is None or stray.settled_at >= settled_at for stray in strays
-            ):
+            newest = max(self.ledger.touched_at(nested(visits.path, name)) for name in visits.strays)
+            if settled_at is None or newest >= settled_at:
                 raise divergence.left_over(self.ledger, visits)
 
     def unvisited(self, visits: Visits) -> bool:
@@ -121,9 +140,27 @@ class Journal:
         used.add(name)
         return name
 
-    def _check_earlier(self, visits: Visits, entry: Entry, name: str, where: Callable[[], str]) -> None:
-        if min(visits.strays.values()) < entry.seq:
-            raise divergence.unvisited(self.ledger, visits, entry.kind, name, where())
+    def _try(self, trial: Trial, visits: Visits, kind: str, name: str, entry: Entry | None, source: str) -> Entry | None:
+        """History's entry as it would be with the lines that are tried."""
+        location = nested(visits.path, name)
+        if entry is not None and kind != "removed" and pattern(location) in trial.removed:
+            if entry.kind == kind:
+                raise divergence.duplicate(self.ledger, visits.path, kind, name, source)
+            entry = None  # the new one is to get another name
+        passed_by = entry is None and kind not in _EXEMPT
+        self._note_call(trial, visits, name, None if entry is None else entry.seq, passed_by, source)
+        return entry
+
+    def _note_call(self, trial: Trial, visits: Visits, name: str, seq: int | None, new: bool, source: str) -> None:
+        if new and visits.strays and pattern(nested(visits.path, name)) in trial.guarded:
+            visits.used.discard(name)
+            visits.numbers.clear()
+            raise Skipped
+        trial.calls.append(Called(visits.path, name, seq, source))
+
+    def _check_block(self, visits: Visits, kind: str) -> None:
+        if self._barred and kind not in _EXEMPT and (error := self._barred.get(visits.path)) is not None:
+            raise error
 
 
 def _stands_in(entry: Entry, kind: str) -> bool:

@@ -36,7 +36,7 @@ class Batch:
         self.forget: list[tuple[int, int]] = []
         self.consume: list[int] = []
         self.replies: list[Reply] = []
-        self.sends: list[Outgoing] = []
+        self.sends: dict[int, Outgoing] = {}
         self.rolled_back: list[int] = []
         self.state: bytes | None = None
         self.settles = False
@@ -52,9 +52,10 @@ class Batch:
         self.adds.update(later.adds)
         for mine, theirs in (
             (self.failures, later.failures), (self.forget, later.forget), (self.consume, later.consume),
-            (self.replies, later.replies), (self.sends, later.sends), (self.rolled_back, later.rolled_back),
+            (self.replies, later.replies), (self.rolled_back, later.rolled_back),
         ):  # fmt: skip
             mine.extend(theirs)  # type: ignore[arg-type]  # pairs of one element type each
+        self.sends.update(later.sends)
         self.state = later.state if later.state is not None else self.state
         self.settles = self.settles or later.settles
         return self
@@ -91,7 +92,7 @@ class Ledger:
         self.owes = 0
         self.version = 0
         self.taken_version = 0
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.entries: dict[str, Entry] = {}
         self.children: dict[str, dict[str, int]] = {}
         self._open: dict[int, Entry] = {}
@@ -101,11 +102,10 @@ class Ledger:
         self.error_line: str | None = None
         self._batch = Batch()
         self._flying: Batch | None = None
-        self._taken = last
         self._latest = 0.0
         for entry in entries:
             self._place(entry)
-            self.last = self._taken = max(self.last, entry.seq)
+            self.last = max(self.last, entry.seq)
 
     # --- what is there ----------------------------------------------------------------------------------------------
 
@@ -120,6 +120,13 @@ class Ledger:
                 if (entry := self.entries.get(inside)) is not None:
                     yield entry
                 waiting.append(inside)
+
+    def touched_at(self, location: str) -> float:
+        """When the entry at a location settled, or began if it is open; for an attempt block the newest of what it holds."""
+        entry = self.entries.get(location)
+        if entry is not None:
+            return entry.settled_at if entry.settled_at is not None else entry.created_at
+        return max((self.touched_at(inside.location) for inside in self.below(location)), default=0.0)
 
     def owing_below(self, location: str) -> bool:
         """Whether anything under a location owes a rollback."""
@@ -215,9 +222,10 @@ class Ledger:
         with self.lock:
             if gate is not None and gate.stop is not None:
                 raise gate.stop
+            new = entry.location not in self.entries
             self._place(entry)
             batch = self._batch
-            if entry.seq > self._taken or entry.seq in batch.adds:
+            if new or entry.seq in batch.adds:
                 batch.adds[entry.seq] = entry
             else:
                 batch.sets[entry.seq] = entry
@@ -240,18 +248,24 @@ class Ledger:
                 self._batch.replies.append(reply)
             self.version += 1
 
-    def stage_send(self, outgoing: Outgoing) -> None:
-        """Have a message sent with the next commit."""
+    def stage_send(self, entry: Entry, outgoing: Outgoing) -> None:
+        """Have a message sent with the commit that writes `entry`."""
         with self.lock:
-            self._batch.sends.append(outgoing)
+            self._batch.sends[entry.seq] = outgoing
             self.version += 1
 
-    def withdraw_send(self, to: str) -> list[str]:
-        """Take back the staged sends to run `to`, which cannot be delivered; returns their message ids."""
+    def withdraw_sends(self, to: str) -> list[str]:
+        """Take back the staged sends to run `to`, which cannot be delivered, each with its entry: the sender will stage another
+        outcome there. Returns their message ids.
+        """
         with self.lock:
-            gone = [send.message_id for send in self._batch.sends if send.to == to]
-            self._batch.sends = [send for send in self._batch.sends if send.to != to]
-            return gone
+            gone = {seq: send.message_id for seq, send in self._batch.sends.items() if send.to == to}
+            for seq in gone:
+                del self._batch.sends[seq]
+                self._batch.sets.pop(seq, None)
+                if (entry := self._batch.adds.pop(seq, None)) is not None:
+                    self._remove(entry)
+            return list(gone.values())
 
     def stage_rolled_back(self, entry: Entry) -> None:
         """Have the end of `entry`'s rollback handler written with the next commit."""
@@ -274,8 +288,11 @@ class Ledger:
             for entry in entries:
                 self._remove(entry)
                 self._batch.sets.pop(entry.seq, None)
+                self._batch.sends.pop(entry.seq, None)
                 if self._batch.adds.pop(entry.seq, None) is None:
                     written.append(entry.seq)
+            gone = {entry.seq for entry in entries}
+            self._batch.failures = [failure for failure in self._batch.failures if failure.entry not in gone]
             self._batch.forget.extend(_ranges(written))
             self.version += 1
 
@@ -310,13 +327,12 @@ class Ledger:
                 self._drop_staged()
             batch, self._batch = self._batch, Batch()
             self._flying = batch
-            self._taken = self.last
             self.taken_version = self.version
             return Change(
                 run=self.run, epoch=self.epoch, head=self.head, bump=bump,
                 add=list(batch.adds.values()), set=list(batch.sets.values()), rolled_back=batch.rolled_back,
                 failures=batch.failures, forget=batch.forget, consume=batch.consume, replies=batch.replies,
-                sends=batch.sends, state=batch.state, entries=self.last, seen=self.seen, owes=self.owes,
+                sends=list(batch.sends.values()), state=batch.state, entries=self.last, seen=self.seen, owes=self.owes,
                 status=status, ending=ending, calms=batch.settles or park is not None, park=park, finish=finish,
                 release=release, current=self.current, attempts=self.attempts, error_line=self.error_line,
             )  # fmt: skip

@@ -11,7 +11,7 @@ import re
 
 from flowkit.errors import InvalidName
 
-__all__ = ["MAX_NAME", "ROOT", "check_name", "check_run_id", "nested", "split", "turn_of", "turn_segment"]
+__all__ = ["MAX_NAME", "ROOT", "check_key", "check_name", "check_run_id", "nested", "split", "turn_of", "turn_segment"]
 
 MAX_NAME = 200
 ROOT = ""
@@ -44,6 +44,15 @@ def check_run_id(run_id: object) -> str:
     if checked[0] == "~":
         raise InvalidName(f"run id {checked!r} begins with '~'. Choose another run id.")
     return checked
+
+
+def check_key(key: str | None) -> str | None:
+    """A deduplication key: any text of 1 to 200 characters."""
+    if key is None:
+        return None
+    if not isinstance(key, str):
+        raise TypeError(f"key is text, not {type(key).__name__}")
+    return check_run_id(key)
 
 
 def _check_text(name: object, what: str) -> str:

@@ -35,7 +35,7 @@ class Origin:
 
 def mark(error: BaseException, origin: Origin) -> BaseException:
     """Have `error` know its origin."""
-    setattr(error, _ATTRIBUTE, origin)
+    error.__dict__[_ATTRIBUTE] = origin  # not setattr: the user's class may refuse it, as frozen dataclasses do
     return error
 
 

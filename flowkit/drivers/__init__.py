@@ -13,10 +13,10 @@ __all__ = ["open_driver"]
 _POSTGRES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 
 
-def open_driver(url: str | Path, *, durability: Durability = "full", readonly: bool = False) -> Driver:
+def open_driver(url: str | Path, *, durability: Durability = "full", readonly: bool = False, busy_seconds: float = 30.0) -> Driver:
     """Open the database at `url`, and create or migrate it if need be.
 
-    A path, ``sqlite:///path`` or ``:memory:``.
+    A path, ``sqlite:///path`` or ``:memory:``. `busy_seconds` bounds every wait for the write lock of a file.
 
     Raises:
         StoreError: it cannot be opened. SchemaTooNew: it was written by newer code.
@@ -36,4 +36,4 @@ def open_driver(url: str | Path, *, durability: Durability = "full", readonly: b
         raise StoreError(f"flowkit knows no database {scheme}://. Use a path (orders.db), sqlite:///orders.db or :memory:.")
     if not text:
         raise StoreError("the database has no name. Use a path such as orders.db.")
-    return SQLiteDriver(text, durability, readonly=readonly)
+    return SQLiteDriver(text, durability, readonly=readonly, busy_seconds=busy_seconds)

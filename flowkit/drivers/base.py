@@ -3,6 +3,8 @@
 Drivers block and are thread-safe. They know no asyncio, no retry arithmetic and no payloads, and no clock but the `now`
 they are handed. A refusal is a value in the result list and leaves the other operations alone; an error is an exception
 and concerns the whole batch.
+
+Longer than 400 lines because the author of a driver finds the whole port in one place.
 """
 
 from __future__ import annotations
@@ -116,6 +118,8 @@ Op = Start | Change | Send | Steer
 
 
 class Started(Value, frozen=True, kw_only=True, gc=False):
+    """The run is there. `epoch` is 1 if it was born owned, else 0."""
+
     run: int
     epoch: int
 
@@ -151,6 +155,8 @@ class Undeliverable(Value, frozen=True, kw_only=True, gc=False):
 
 
 class Sent(Value, frozen=True, kw_only=True, gc=False):
+    """The message has this number in the inbox; 0 if a repeated write cannot tell."""
+
     number: int
 
 
@@ -161,7 +167,7 @@ class Duplicate(Value, frozen=True, kw_only=True, gc=False):
 
 
 class NoRun(Value, frozen=True, kw_only=True, gc=False):
-    pass
+    """No run has this id."""
 
 
 class Ended(Value, frozen=True, kw_only=True, gc=False):
@@ -177,6 +183,8 @@ class Full(Value, frozen=True, kw_only=True, gc=False):
 
 
 class Steered(Value, frozen=True, kw_only=True, gc=False):
+    """The verb was carried out; the run's status now."""
+
     status: str
 
 
@@ -275,6 +283,8 @@ class Claimed(Value, frozen=True, kw_only=True, gc=False):
 
 
 class WorkerInfo(Value, frozen=True, kw_only=True, gc=False):
+    """Who joins: a worker that claims runs, or a client that only writes."""
+
     name: str
     host: str
     pid: int
@@ -284,6 +294,8 @@ class WorkerInfo(Value, frozen=True, kw_only=True, gc=False):
 
 
 class WorkerRow(Value, frozen=True, kw_only=True, gc=False):
+    """A worker as the store knows it. `owned` is how many runs it holds."""
+
     id: int
     name: str
     host: str

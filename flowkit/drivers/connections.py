@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 from flowkit.drivers.base import GuardFailed
@@ -30,6 +30,7 @@ __all__ = ["Connections", "Durability", "translated"]
 Durability = Literal["full", "process"]
 T = TypeVar("T")
 
+_MAGIC = b"SQLite format 3\0"
 _READERS = 4
 _RESERVE_BYTES = 1 << 20
 _RESERVE_SECONDS = 5.0
@@ -185,6 +186,19 @@ class Connections:
                     connection.execute("ROLLBACK")
                 self._idle.append(connection)
 
+    def one(self, sql: str, values: tuple[int | str, ...]) -> tuple[Any, ...] | None:
+        """The first row of a single SELECT, which is a snapshot by itself. Raises as `reading`."""
+        self.refuse_after_fork()
+        with self._reader_room:
+            connection = self._take_reader()
+            try:
+                row: tuple[Any, ...] | None = connection.execute(sql, values).fetchone()
+                return row
+            except sqlite3.Error as error:
+                raise translated(error, self.name) from error
+            finally:
+                self._idle.append(connection)
+
     def _take_reader(self) -> sqlite3.Connection:
         if self._closed:
             raise StoreError(f"{self.name} is closed. Open it again.")
@@ -214,6 +228,23 @@ class Connections:
             raise StoreError(f"the folder {self.path.parent} does not exist. Create it first.")
         if self.readonly and not self.path.exists():
             raise StoreError(f"{self.name} does not exist.")
+        if self._is_something_else():
+            raise StoreError(f"{self.name} is not a SQLite database. Choose another file.")
+
+    def _is_something_else(self) -> bool:
+        """Seen before any lock file is laid beside what may be anybody's file. What cannot be read SQLite will say.
+
+        Where the lock files are, the file is ours and may be open in this process: then it is not touched, since closing
+        any descriptor of it would drop SQLite's locks.
+        """
+        if self.locks.exists():
+            return False
+        try:
+            with self.path.open("rb") as file:
+                head = file.read(len(_MAGIC))
+        except OSError:
+            return False
+        return bool(head) and head != _MAGIC
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         place = "file:" + quote(str(self.path.absolute())) + f"?mode={mode}"

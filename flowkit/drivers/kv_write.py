@@ -366,7 +366,7 @@ def clear_error(rows: Rows, run: int) -> None:
 def _sized(entry: Entry) -> Entry:
     """`entry` with what a driver fills in."""
     size = len(entry.output or b"") + len(entry.error or b"") + len(entry.args or b"")
-    args_crc = entry.args_crc if entry.args is None else crc32(entry.args)
+    args_crc = entry.args_crc if entry.args is None else entry.args_crc or crc32(entry.args)
     if size == entry.size and args_crc == entry.args_crc:
         return entry
     return replace(entry, size=size, args_crc=args_crc)

@@ -3,8 +3,9 @@
 Bodies are JSON text wherever they can be, so that the file reads well in any database tool; what is not text is marked
 ``base64:``. Nothing here executes a statement.
 
-A checksum covers what a pass trusts. A history is loaded without the recorded arguments, which may be large, so they
-have a sum of their own.
+A checksum covers what a pass trusts. A history is loaded without the recorded arguments, which may be large, so an
+entry's `crc` holds two sums: 32 bits over location, kind, output, error and patch, and above them 31 bits over the
+arguments as stored. `args_crc` is another thing: what the engine compares, which an outer codec may have given.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ __all__ = [
     "ATTEMPT_COLUMNS",
     "ENTRY_COLUMNS",
     "HISTORY_COLUMNS",
+    "LOW",
     "MESSAGE_COLUMNS",
     "ROW_COLUMNS",
     "Row",
+    "args_sum",
     "attempt_of",
     "attempt_values",
     "body_of",
@@ -52,6 +55,7 @@ Row = tuple[Any, ...]
 """A row as a database client hands it over; what the columns hold is the schema's word."""
 
 _MARK = "base64:"
+LOW = 0xFFFF_FFFF
 
 ROW_COLUMNS = (
     "seq, id, workflow, status, wake_at, owner, epoch, head, entries, inbox, seen, owes, waiting, request, ending, "
@@ -112,6 +116,11 @@ def body_sum(body: bytes | None) -> int:
     return 0 if body is None else crc32(body)
 
 
+def args_sum(args: bytes | None) -> int:
+    """The sum of an entry's arguments, in its place above the sum of the rest."""
+    return (body_sum(args) & 0x7FFF_FFFF) << 32
+
+
 def entry_sum(location: str, kind: str, output: str | None, error: str | None, patch: str | None) -> int:
     """The sum of an entry, over its texts as stored."""
     if error is None and patch is None:
@@ -143,7 +152,7 @@ def checked_body(text: str | bytes | None, crc: int, what: str) -> bytes | None:
 
 def check_entry(run: int, row: Row, crc: int) -> None:
     """Check one row of `HISTORY_COLUMNS`, output, error, patch. Raises PayloadError."""
-    if entry_sum(row[2], row[3], row[15], row[16], row[17]) != crc:
+    if entry_sum(row[2], row[3], row[15], row[16], row[17]) != crc & LOW:
         refuse_damaged(f"entry {row[0]} ({row[2]}) of run {run}")
 
 
@@ -160,7 +169,8 @@ def entry_values(run: int, entry: Entry) -> Row:
     args_crc = 0
     if entry.args is not None:
         size += len(entry.args)
-        args_crc = crc32(entry.args)
+        args_crc = entry.args_crc or crc32(entry.args)
+        crc |= args_sum(entry.args)
     return (
         run,
         entry.seq,

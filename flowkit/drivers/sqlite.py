@@ -33,8 +33,10 @@ from flowkit.drivers.connections import Connections, Durability, translated
 from flowkit.drivers.gate import LiveLock
 from flowkit.drivers.sqlite_purge import purge
 from flowkit.drivers.sqlite_read import Reads
+from flowkit.drivers.sqlite_survey import SQLiteSurvey
 from flowkit.drivers.sqlite_work import Work
 from flowkit.drivers.sqlite_write import Writing
+from flowkit.errors import StoreError
 
 __all__ = ["SQLiteDriver"]
 
@@ -154,6 +156,10 @@ class SQLiteDriver:
     def body(self, ref: BodyRef) -> bytes | None:
         return self._reads.body(ref)
 
+    def survey(self) -> SQLiteSurvey:
+        """What this driver offers beyond the port to those who look over all runs."""
+        return SQLiteSurvey(self._connections)
+
     def close(self) -> None:
         self._changes.close()
         self._connections.close()
@@ -173,6 +179,7 @@ class _Changes:
         self._busy_until = 0.0
         self._token_lock = threading.Lock()
         self._token_reader: sqlite3.Connection | None = None
+        self._closed = False
 
     def nudge(self) -> None:
         with self._changed:
@@ -203,6 +210,8 @@ class _Changes:
         """On a connection of its own, to which the commits of this handle's writer are foreign too."""
         self._connections.refuse_after_fork()
         with self._token_lock:
+            if self._closed:
+                raise StoreError(f"{self._connections.name} is closed. Open it again.")
             if self._token_reader is None:
                 self._token_reader = self._connections.open_reader()
             try:
@@ -216,6 +225,7 @@ class _Changes:
         if not self._connections.is_ours():
             return
         with self._token_lock:
+            self._closed = True
             if self._token_reader is not None:
                 self._token_reader.close()
                 self._token_reader = None

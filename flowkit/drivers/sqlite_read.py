@@ -15,9 +15,11 @@ from flowkit.drivers.lists import page_query
 from flowkit.drivers.sql import (
     ATTEMPT_COLUMNS,
     HISTORY_COLUMNS,
+    LOW,
     MESSAGE_COLUMNS,
     ROW_COLUMNS,
     Row,
+    args_sum,
     attempt_of,
     body_of,
     check_entry,
@@ -39,6 +41,14 @@ _CLOCK_SLACK = 1_000
 _HISTORY = f"{HISTORY_COLUMNS}, CASE WHEN size <= {_SMALL} THEN output END, error, NULL"
 _BODIES = f"{HISTORY_COLUMNS}, output, error, patch, crc"
 
+_IO_COLUMNS = "input, input_crc, state, state_crc, error, error_crc, failed_entry, tried"
+_ROW_WIDTH = ROW_COLUMNS.count(",") + 1
+_FRESH = (
+    f"SELECT {ROW_COLUMNS}, {_IO_COLUMNS} FROM runs JOIN run_io ON run = seq "
+    "WHERE seq = ? AND entries = 0 AND inbox = 0 AND ending = ''"
+)
+"""A run that has no entry, no message and no handler yet."""
+
 _ATTEMPTS = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE run = ?"
 _IN_ORDER = "ORDER BY entry, part, round, n"
 _HANDLERS = f"{_ATTEMPTS} AND part = 'rollback' {_IN_ORDER}"
@@ -51,15 +61,15 @@ class Reads:
         self._connections = connections
 
     def load(self, run: int, after: int) -> RunView | None:
-        """See `Driver.load`."""
+        """See `Driver.load`. Most runs that are loaded have just been started, and one statement brings all of them."""
+        found = self._connections.one(_FRESH, (run,))
+        if found is not None:
+            return self._view(run, found[:_ROW_WIDTH], found[_ROW_WIDTH:], [], [], [])
         with self._connections.reading() as db:
             row = db.execute(f"SELECT {ROW_COLUMNS} FROM runs WHERE seq = ?", (run,)).fetchone()
             if row is None:
                 return None
-            io = db.execute(
-                "SELECT input, input_crc, state, state_crc, error, error_crc, failed_entry, tried FROM run_io WHERE run = ?",
-                (run,),
-            ).fetchone()
+            io = db.execute(f"SELECT {_IO_COLUMNS} FROM run_io WHERE run = ?", (run,)).fetchone()
             entries = db.execute(f"SELECT {_BODIES} FROM entries WHERE run = ? AND seq > ? ORDER BY seq", (run, after)).fetchall()
             messages = db.execute(
                 f"SELECT {MESSAGE_COLUMNS} FROM inbox WHERE run = ? ORDER BY seq LIMIT {_FIRST_MESSAGES}", (run,)
@@ -96,8 +106,7 @@ class Reads:
     def get(self, run: int | str) -> RunRow | None:
         """See `Driver.get`."""
         column = "seq" if isinstance(run, int) else "id"
-        with self._connections.reading() as db:
-            row = db.execute(f"SELECT {ROW_COLUMNS} FROM runs WHERE {column} = ?", (run,)).fetchone()
+        row = self._connections.one(f"SELECT {ROW_COLUMNS} FROM runs WHERE {column} = ?", (run,))
         return None if row is None else row_of(row)
 
     def runs(self, query: RunQuery) -> list[RunRow]:
@@ -135,17 +144,18 @@ class Reads:
 
     def body(self, ref: BodyRef) -> bytes | None:
         """See `Driver.body`. Raises PayloadError."""
-        with self._connections.reading() as db:
-            if ref.field == "reply":
-                row = db.execute("SELECT body FROM replies WHERE message = ?", (ref.message_id,)).fetchone()
-                return None if row is None else body_of(row[0])
-            return _run_body(db, ref) if ref.entry is None else _entry_body(db, ref)
+        if ref.entry is not None:
+            with self._connections.reading() as db:
+                return _entry_body(db, ref)
+        if ref.field != "reply":
+            return self._run_body(ref)
+        row = self._connections.one("SELECT body FROM replies WHERE message = ?", (ref.message_id,))
+        return None if row is None else body_of(row[0])
 
-
-def _run_body(db: sqlite3.Connection, ref: BodyRef) -> bytes | None:
-    column = {"input": "input", "state": "state", "error": "error", "output": "output"}[ref.field]
-    row = db.execute(f"SELECT {column}, {column}_crc FROM run_io WHERE run = ?", (ref.run,)).fetchone()
-    return None if row is None else checked_body(row[0], row[1], f"the {column} of run {ref.run}")
+    def _run_body(self, ref: BodyRef) -> bytes | None:
+        column = {"input": "input", "state": "state", "error": "error", "output": "output"}[ref.field]
+        row = self._connections.one(f"SELECT {column}, {column}_crc FROM run_io WHERE run = ?", (ref.run,))
+        return None if row is None else checked_body(row[0], row[1], f"the {column} of run {ref.run}")
 
 
 def _entry_body(db: sqlite3.Connection, ref: BodyRef) -> bytes | None:
@@ -160,7 +170,10 @@ def _entry_body(db: sqlite3.Connection, ref: BodyRef) -> bytes | None:
     else:
         return None
     if ref.field == "args":
-        return checked_body(row[19], row[14], f"the arguments of entry {ref.entry} of run {ref.run}")
+        args = body_of(row[19])
+        if args_sum(args) != row[18] - (row[18] & LOW):
+            refuse_damaged(f"the arguments of entry {ref.entry} of run {ref.run}")
+        return args
     check_entry(ref.run, row, row[18])
     return body_of(row[{"output": 15, "error": 16, "patch": 17}[ref.field]])
 

@@ -183,10 +183,11 @@ class Writing:
     def _expiry(self, status: str) -> float | None:
         if status not in FINAL:
             return None
-        if self._days is None:
+        days = self._days
+        if days is None:
             row = self._cursor.execute("SELECT value FROM meta WHERE key = 'retention'").fetchone()
-            self._days = json.loads(row[0]) if row else {}
-        return expiry(self._days, status, self._now)
+            self._days = days = json.loads(row[0]) if row else {}
+        return expiry(days, status, self._now)
 
     # --- starts
 

@@ -45,6 +45,7 @@ __all__ = ["Sink", "Writer"]
 _log = logging.getLogger("flowkit")
 
 RETRY_SECONDS = 1.0
+CLOSING_POLL_SECONDS = 0.002
 
 
 class Writer:
@@ -134,9 +135,13 @@ class Writer:
             if self._closed:
                 return
             self._closed = True
-        if self._thread is not None:
+            thread = self._thread
+        end = time.monotonic() + self._patience
+        while self._busy and self._healthy and time.monotonic() < end:
+            time.sleep(CLOSING_POLL_SECONDS)
+        if thread is not None:
             self._turns.put(False)
-            self._thread.join(self._patience)
+            thread.join(self._patience)
         self._abandon()
 
     # --- leading
@@ -163,13 +168,18 @@ class Writer:
         self._give_turn()
 
     def _give_turn(self) -> None:
-        if self._closed:
-            self._abandon()
+        """Hand the turn to the writer's thread, which is made when it is first needed."""
+        with self._lock:
+            if not self._closed and self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="flowkit-writer", daemon=True)
+                self._thread.start()
+            closed = self._closed
+        if not closed:
+            self._turns.put(True)
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="flowkit-writer", daemon=True)
-            self._thread.start()
-        self._turns.put(True)
+        while (batch := self._next()) is not None and self._try(batch):
+            pass
+        self._abandon()
 
     def _run(self) -> None:
         while self._turns.get():

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from flowkit.core.location import nested
 from flowkit.core.outcome import Done, Failed, Outcome, TimedOut, Wake
+from flowkit.engine.arrivals import Arrivals
 from flowkit.engine.bodies import LiveBody
 from flowkit.engine.commits import Final
 from flowkit.engine.offload import run_pooled
@@ -37,26 +38,38 @@ async def arun_in_scope(scope: Scope, function: Callable[..., Any], *args: Any) 
         outcome = Failed(error)
     finally:
         current.reset(token)
-    return scope.close(outcome)
+    closed = scope.close(outcome)
+    await _until_quiet(scope)
+    return closed
+
+
+async def _until_quiet(scope: Scope) -> None:
+    """Let a call that the code has left behind, as a `gather` does whose other half fails, come to its end and be recorded."""
+    while scope.visits.busy is not None and scope.strand.stop is None:
+        scope.quiet = asyncio.Event()
+        try:
+            await scope.quiet.wait()
+        except asyncio.CancelledError:
+            if scope.strand.stop is None:
+                raise
 
 
 class _Branches:
     """An async join's or race's branches, each a task."""
 
-    def __init__(self, running: Pass) -> None:
-        self.running = 0
-        self.strands: list[Strand] = []
-        self._pass = running
-        self._queue: deque[Ended] = deque()
+    def __init__(self, scope: Scope, location: str, names: Iterable[str]) -> None:
+        self._pass = scope.running
         self._arrived = asyncio.Event()
-        self._waiting = False
+        self._arrivals = Arrivals(scope.strand, location, names, self._arrived.set)
+        self.strands: list[Strand] = []
+
+    @property
+    def running(self) -> int:
+        return self._arrivals.running
 
     def start(self, scope: Scope, location: str, functions: Mapping[str, Callable[[], Any]]) -> None:
-        self.running = len(functions)
-        with self._pass.lock:
-            self._pass.performing += len(functions)
         for name, function in functions.items():
-            strand = Strand(self._pass, awaits=True, parent=scope.strand)
+            strand = Strand(self._pass, awaits=True, parent=scope.strand, on_news=partial(self._arrivals.passes_history, name))
             self.strands.append(strand)
             inside = scope.inside(nested(location, name), strand)
             strand.task = asyncio.get_running_loop().create_task(self._run(name, inside, function))
@@ -64,24 +77,16 @@ class _Branches:
     async def _run(self, name: str, scope: Scope, function: Callable[[], Any]) -> None:
         outcome = await arun_in_scope(scope, function)
         scope.strand.task = None
-        self._queue.append((name, outcome))
-        self._pass.branch_ends(wakes_parent=self._waiting)
-        self._waiting = False
-        self._arrived.set()
+        if not self._arrivals.ends(scope.strand, (name, outcome)):
+            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._arrivals.hurry)
         await AWAITING.settle_waits(self._pass)
 
     async def next(self, strand: Strand) -> Ended:
-        if not self._queue:
-            self._waiting = True
-            self._arrived.clear()
-            self._pass.branches_wait()
+        while (ended := self._arrivals.next()) is None:
             await AWAITING.settle_waits(self._pass)
-        while not self._queue:
-            if strand.stop is not None:
-                raise strand.stop
             await self._arrived.wait()
-        self.running -= 1
-        return self._queue.popleft()
+            self._arrived.clear()
+        return ended
 
     def stop(self) -> None:
         for strand in self.strands:
@@ -130,6 +135,7 @@ class AwaitingPort:
         assert task is not None
         inside = True
         cancelled = False
+        requests = task.cancelling()
 
         def deliver() -> None:
             nonlocal cancelled
@@ -158,14 +164,15 @@ class AwaitingPort:
             task.uncancel()
         if scope.strand.stop is not None:
             raise scope.strand.stop
+        if isinstance(outcome, Failed) and isinstance(outcome.error, asyncio.CancelledError) and task.cancelling() > requests:
+            raise outcome.error  # the code around the step cancelled it, not the body itself
         return _judge(live, call, outcome, scope)
 
     async def _pooled(self, scope: Scope, call: BodyCall) -> Outcome[Any] | TimedOut:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Any] = loop.create_future()
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def deliver(outcome: Any) -> None:
-            loop.call_soon_threadsafe(lambda: None if done.done() else done.set_result(outcome))
+            scope.running.host.loop.call(lambda: None if done.done() else done.set_result(outcome))
 
         run_pooled(scope, call, deliver)
         outcome: Outcome[Any] | TimedOut | None = await done
@@ -224,7 +231,7 @@ class AwaitingPort:
         return await arun_in_scope(scope, function, *args)
 
     def branches(self, scope: Scope, location: str, functions: Mapping[str, Callable[[], Any]]) -> Group:
-        group = _Branches(scope.running)
+        group = _Branches(scope, location, functions)
         group.start(scope, location, functions)
         return group
 

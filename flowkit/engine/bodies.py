@@ -53,10 +53,12 @@ class LiveBody:
             self.stopping.set()
         return True
 
-    def stop(self, verdict: Verdict) -> None:
-        """End the body from outside."""
-        if self.end(verdict):
-            self.interrupt(verdict)
+    def stop(self, verdict: Verdict) -> bool:
+        """End the body from outside; whether it had not ended yet."""
+        if not self.end(verdict):
+            return False
+        self.interrupt(verdict)
+        return True
 
     def asked_to_stop(self, wait: float) -> bool:
         """What `stopping()` answers inside the body."""

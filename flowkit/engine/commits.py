@@ -88,7 +88,7 @@ class Commits:
 
     def _turn(self, ticket: int, final: Final | None) -> Change | Future[None] | None:
         with self._lock:
-            if self.failure is not None:
+            if self.failure is not None and (final is None or not final.bare):
                 raise self.failure
             if final is None and (self.landed >= ticket or (not self.ledger.pending and not self._flying)):
                 return None
@@ -117,7 +117,7 @@ class Commits:
                     self.landed = self.ledger.taken_version
                 case Undelivered(to=to, why=why):
                     self.ledger.restore()
-                    self.refused.update(dict.fromkeys(self.ledger.withdraw_send(to), why))
+                    self.refused.update(dict.fromkeys(self.ledger.withdraw_sends(to), why))
                 case _:
                     self.ledger.restore()
                     self.failure = answer

@@ -58,6 +58,8 @@ def run_looped(scope: Scope, call: BodyCall, done: Callable[[Any], None]) -> Non
         outcome: Outcome[Any]
         try:
             outcome = Done(await call.function(*call.args, **call.kwargs))
+        except KeyboardInterrupt as error:
+            return running.crash(error)
         except BaseException as error:  # user code: whatever it raised is its outcome
             outcome = Failed(error)
         finally:

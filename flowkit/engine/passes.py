@@ -20,14 +20,16 @@ from flowkit.core.entry import Entry
 from flowkit.core.journal import Journal
 from flowkit.core.ledger import Ledger
 from flowkit.core.mail import Mail
-from flowkit.core.outcome import TimedOut, Wake, merge_wakes
+from flowkit.core.outcome import TimedOut, Wake, decisive, merge_wakes
+from flowkit.core.trial import Trial
 from flowkit.engine.bodies import Watchdog
 from flowkit.engine.commits import Commits, Final
 from flowkit.engine.recorder import Recorder, Written
 from flowkit.engine.scope import Strand
+from flowkit.engine.source import caller
 from flowkit.engine.state import RunState
 from flowkit.engine.threads import BodyPool, Guests, LoopThread
-from flowkit.errors import Evicted, Fenced, HistoryDiverged, Parked, ScopeClosed
+from flowkit.errors import Evicted, Fenced, HistoryDiverged, Parked, PayloadError, ScopeClosed
 
 __all__ = ["Host", "Pass", "RunFacts", "Waiter"]
 
@@ -88,6 +90,7 @@ class Pass:
         commits: Commits,
         report: Callable[[object], None],
         frozen: bool = False,
+        trial: Trial | None = None,
         collects: bool = False,
         awaits: bool = False,
         mail: Mail | None = None,
@@ -102,9 +105,11 @@ class Pass:
         self.recorder = recorder
         self.commits = commits
         self.report = report
-        self.journal = Journal(ledger, frozen=frozen)
+        self.journal = Journal(ledger, frozen=frozen, trial=trial)
         self.collects = collects
         self.handlers: dict[str, Any] = {}
+        self.frontiers: dict[str, str] = {}
+        """Where the strands of a frozen pass ended: what a forward pass would perform next, with its ``file:line``."""
         self.mail = mail if mail is not None else Mail()
         self.state = state if state is not None else RunState(None, ())
         self._reports: deque[tuple[int, object]] = deque()
@@ -117,9 +122,37 @@ class Pass:
         self.fatal: BaseException | None = None
         self.ended: BaseException | None = None
         self.rings = 0
-        self.performing = 1
+        self.performing = 0
         self.waiters: list[Waiter] = []
         self.root = Strand(self, awaits=awaits)
+
+    # --- strands, with the lock held but for `begins` ----------------------------------------------------------------
+
+    def begins(self, strand: Strand) -> None:
+        """A new strand, which performs; one that branches off a stopped strand is stopped from the first."""
+        with self.lock:
+            if strand.parent is not None:
+                strand.stop = strand.parent.stop
+                strand.parent.branches.append(strand)
+            self.performs(strand)
+
+    def performs(self, strand: Strand) -> None:
+        """The strand keeps the run in memory. One that was stopped never does, whatever its code is busy with."""
+        if not strand.performs and strand.stop is None:
+            strand.performs = True
+            self.performing += 1
+
+    def rests(self, strand: Strand) -> None:
+        """The strand only waits."""
+        if strand.performs:
+            strand.performs = False
+            self.performing -= 1
+
+    def leaves(self, strand: Strand) -> None:
+        """A branch is over."""
+        self.rests(strand)
+        if strand.parent is not None:
+            strand.parent.branches.remove(strand)
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 
@@ -130,25 +163,15 @@ class Pass:
             if self.rings != since:
                 return False
             self.waiters.append(waiter)
-            self.performing -= 1
+            self.rests(waiter.strand)
             return True
 
     def end_wait(self, waiter: Waiter) -> None:
         """The strand performs again."""
         with self.lock:
-            self.waiters.remove(waiter)
-            self.performing += 1
-
-    def branches_wait(self) -> None:
-        """The strand only waits for its branches from here on."""
-        with self.lock:
-            self.performing -= 1
-
-    def branch_ends(self, wakes_parent: bool) -> None:
-        """A branch performs no more; its parent may take its place."""
-        if not wakes_parent:
-            with self.lock:
-                self.performing -= 1
+            if waiter in self.waiters:
+                self.waiters.remove(waiter)
+            self.performs(waiter.strand)
 
     def park_with(self, waiter: Waiter | None = None) -> Park | None:
         """The park to commit if nobody performs, now or once `waiter` waits too, and nothing happens soon; else None."""
@@ -199,7 +222,9 @@ class Pass:
         """Entries are about to be forgotten: what they did to the run's state goes into its base."""
         patched = [entry for entry in gone if entry.patch is not None]
         if patched:
-            self.ledger.stage_state(self.state.rebase(patched))
+            left = {entry.seq for entry in patched}
+            live = (entry for entry in self.ledger.entries.values() if entry.seq not in left)
+            self.ledger.stage_state(self.state.rebase(patched, live))
 
     def report_after(self, event: object) -> None:
         """Tell the hooks of `event` once everything staged so far is durable."""
@@ -230,6 +255,12 @@ class Pass:
         """Code and history do not fit: nothing new begins in this pass."""
         self.refuse(error)
 
+    def unreadable(self, location: str, error: PayloadError) -> HistoryDiverged:
+        """A stored value does not fit today's annotations: the run is blocked."""
+        refusal = divergence.unreadable(self.ledger.run_id, location, error, caller())
+        self.condemn(refusal)
+        return refusal
+
     def refused_by_store(self, error: Exception) -> HistoryDiverged:
         """The store holds something else than this pass believes: the run is blocked, no other is touched."""
         refusal = divergence.refused(self.ledger, self.ledger.current or "", f"the store refused a write: {error}", "")
@@ -239,8 +270,8 @@ class Pass:
     def refuse(self, signal: BaseException) -> None:
         """Nothing new begins; bodies under way may end and be recorded."""
         with self.lock:
-            if self.refusing is None or (isinstance(self.refusing, HistoryDiverged) and isinstance(signal, Evicted)):
-                self.refusing = signal
+            self.refusing = signal if self.refusing is None else decisive((self.refusing, signal))
+            _toll(self.root.tree())
         self.ring()
 
     def warn_bodies(self) -> None:
@@ -252,17 +283,20 @@ class Pass:
     def end(self, signal: BaseException, strand: Strand | None = None) -> None:
         """Stop a strand with all its branches (default: all of the pass): what they do from here on is dropped."""
         whole = strand is None
-        strands = (strand or self.root).tree()
-        with self.lock:
+        with self.ledger.lock, self.lock:  # in this order: code that stages may come here, or pass its history
             if whole and self.ended is None:
                 self.ended = signal
-            with self.ledger.lock:
-                for each in strands:
-                    each.stop = each.stop or signal
-            waiters = list(self.waiters)
-        for each in strands:
-            if (body := each.body) is not None:
-                body.stop("stopped")
+            strands = (strand or self.root).tree()
+            fresh = [each for each in strands if each.stop is None]
+            for each in strands:
+                each.stop = each.stop or signal
+                self.rests(each)
+            _toll(strands)
+            waiters = [waiter for waiter in self.waiters if waiter.strand in strands]
+            self.waiters = [waiter for waiter in self.waiters if waiter not in waiters]
+        for each in fresh:  # none is cancelled twice: it may be cleaning up
+            if (body := each.body) is not None and body.stop("stopped"):
+                continue
             if each.task is not None and not isinstance(signal, Parked):
                 self.host.loop.call(partial(_cancel, each, each.task))
         for waiter in waiters:
@@ -296,6 +330,13 @@ class Pass:
         if looked:
             self.ledger.seen = min(looked)
         return Final(status=self.park_status, park=Park(wake_at=wake.at, waiting=wake.names))
+
+
+def _toll(strands: Iterable[Strand]) -> None:
+    """Whoever waits in `stopping()` hears of it."""
+    for strand in strands:
+        if strand.bell is not None:
+            strand.bell.set()
 
 
 def _cancel(strand: Strand, task: object) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from contextvars import copy_context
-from functools import partial
+from contextvars import Context, copy_context
 from typing import Any
 
 from flowkit.core.location import nested
 from flowkit.core.outcome import Done, Failed, Outcome, TimedOut, Wake
+from flowkit.engine.arrivals import Arrivals
 from flowkit.engine.bodies import Verdict
 from flowkit.engine.commits import Final
 from flowkit.engine.offload import run_looped, run_pooled
@@ -49,46 +48,42 @@ def run_in_scope(scope: Scope, function: Callable[..., Any], *args: Any) -> Outc
 class _Branches:
     """A plain join's or race's branches, each on a guest thread of its own."""
 
-    def __init__(self, running: Pass) -> None:
-        self.running = 0
+    def __init__(self, scope: Scope, location: str, names: Iterable[str]) -> None:
+        self._pass = scope.running
+        self._arrived = threading.Event()
+        self._arrivals = Arrivals(scope.strand, location, names, self._arrived.set)
         self.strands: list[Strand] = []
-        self._pass = running
-        self._queue: deque[Ended] = deque()
-        self._arrived = threading.Condition()
-        self._waiting = False
+
+    @property
+    def running(self) -> int:
+        return self._arrivals.running
 
     def start(self, scope: Scope, location: str, functions: Mapping[str, Callable[[], Any]]) -> None:
-        self.running = len(functions)
-        with self._pass.lock:
-            self._pass.performing += len(functions)
-        for name, function in functions.items():
-            strand = Strand(self._pass, awaits=False, parent=scope.strand)
-            self.strands.append(strand)
+        for name in functions:  # all of them are strands before the first one can end
+            self.strands.append(self._strand(scope, name))
+        for strand, (name, function) in zip(self.strands, functions.items(), strict=True):
             inside = scope.inside(nested(location, name), strand)
-            self._pass.host.guests.run(partial(copy_context().run, self._run, name, inside, function))
+            self._pass.host.guests.run(self._job(copy_context(), name, inside, function))
+
+    def _strand(self, scope: Scope, name: str) -> Strand:
+        return Strand(self._pass, awaits=False, parent=scope.strand, on_news=lambda: self._arrivals.passes_history(name))
+
+    def _job(self, context: Context, name: str, scope: Scope, function: Callable[[], Any]) -> Callable[[], None]:
+        return lambda: context.run(self._run, name, scope, function)
 
     def _run(self, name: str, scope: Scope, function: Callable[[], Any]) -> None:
-        outcome = run_in_scope(scope, function)
-        with self._arrived:
-            self._queue.append((name, outcome))
-            self._pass.branch_ends(wakes_parent=self._waiting)
-            self._waiting = False
-            self._arrived.notify()
+        self._arrivals.ends(scope.strand, (name, run_in_scope(scope, function)))
         PLAIN.settle_waits(self._pass)
 
     def next(self, strand: Strand) -> Ended:
-        with self._arrived:
-            if not self._queue:
-                self._waiting = True
-                self._pass.branches_wait()
-        PLAIN.settle_waits(self._pass)
-        with self._arrived:
-            while not self._queue:
+        while (ended := self._arrivals.next()) is None:
+            PLAIN.settle_waits(self._pass)
+            while not self._arrived.wait(_LOOK_SECONDS):
                 if strand.stop is not None:
                     raise strand.stop
-                self._arrived.wait(_LOOK_SECONDS)
-            self.running -= 1
-            return self._queue.popleft()
+                self._arrivals.hurry()
+            self._arrived.clear()
+        return ended
 
     def stop(self) -> None:
         for strand in self.strands:
@@ -204,7 +199,7 @@ class PlainPort:
         return run_in_scope(scope, function, *args)
 
     def branches(self, scope: Scope, location: str, functions: Mapping[str, Callable[[], Any]]) -> Group:
-        group = _Branches(scope.running)
+        group = _Branches(scope, location, functions)
         group.start(scope, location, functions)
         return group
 

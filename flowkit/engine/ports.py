@@ -57,7 +57,10 @@ Ended = tuple[str, Outcome[Any]]
 class Group(Protocol):
     """Branches under way."""
 
-    running: int
+    @property
+    def running(self) -> int:
+        """How many branches have not been heard of."""
+        ...
 
     def stop(self) -> None:
         """Cancel the branches that still run, without waiting for them."""

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from flowkit.core import divergence
 from flowkit.core.entry import Entry
+from flowkit.core.origin import origin_of
 from flowkit.core.outcome import Done, Failed, Outcome, unwrap
+from flowkit.core.trial import Skipped
 from flowkit.engine.awaiting import AWAITING
 from flowkit.engine.plain import PLAIN
 from flowkit.engine.ports import Port
-from flowkit.engine.scope import Scope
+from flowkit.engine.scope import Frontier, Scope
 from flowkit.engine.source import caller
-from flowkit.errors import HistoryDiverged
+from flowkit.errors import HistoryDiverged, PayloadError
 
 __all__ = ["Call", "Primitive", "acall", "call", "drive", "promise", "promised"]
 
@@ -69,14 +71,13 @@ class Primitive(Protocol[R]):
     recorded (what is recorded has scopes to look into), ``"never"`` if performing it does nothing outside the pass.
     """
 
-    @property
-    def kind(self) -> str: ...
+    kind: ClassVar[str]
+    frontier: ClassVar[str]
+
     @property
     def name(self) -> str: ...
     @property
     def explicit(self) -> bool: ...
-    @property
-    def frontier(self) -> str: ...
 
     def recall(self, scope: Scope, entry: Entry) -> R:
         """The answer of a settled entry; raises the recorded failure."""
@@ -93,9 +94,12 @@ class Primitive(Protocol[R]):
 
 def call(primitive: Primitive[T], scope: Scope, where: Callable[[], str] = caller) -> T:
     """Answer from history, or have it performed. Plain code only."""
-    location, entry = scope.claim(primitive.kind, primitive.name, primitive.explicit, where)
+    try:
+        location, entry = scope.claim(primitive.kind, primitive.name, primitive.explicit, where)
+    except Skipped:
+        return None  # type: ignore[return-value]  # a check tries out a gate around this call
     if entry is not None and entry.settled_at is not None and not scope.running.collects:
-        return primitive.recall(scope, entry)
+        return _recall(primitive, scope, entry)
     scope.visits.busy = location
     try:
         return unwrap(drive(_perform(primitive, Call(scope, location, entry, where), PLAIN)))
@@ -105,16 +109,19 @@ def call(primitive: Primitive[T], scope: Scope, where: Callable[[], str] = calle
 
 async def acall(primitive: Primitive[T], scope: Scope, where: Callable[[], str] = caller) -> T:
     """As `call`, for async code."""
-    location, entry = scope.claim(primitive.kind, primitive.name, primitive.explicit, where)
+    try:
+        location, entry = scope.claim(primitive.kind, primitive.name, primitive.explicit, where)
+    except Skipped:
+        return None  # type: ignore[return-value]  # a check tries out a gate around this call
     if entry is not None and entry.settled_at is not None and not scope.running.collects:
-        return primitive.recall(scope, entry)
+        return _recall(primitive, scope, entry)
     scope.visits.busy = location
     try:
         outcome = await _perform(primitive, Call(scope, location, entry, where), AWAITING)
     except asyncio.CancelledError:
         raise _cancelled(scope, location, where) from None
     finally:
-        scope.visits.busy = None
+        scope.returns()
     return unwrap(outcome)
 
 
@@ -158,14 +165,42 @@ async def _perform(primitive: Primitive[T], call: Call, port: Port) -> Outcome[T
         elif primitive.frontier == "new" and running.ledger.owing_below(call.location):
             await primitive.revisit(call, port)
         return _recalled(primitive, scope, entry)
-    if running.journal.frozen and primitive.frontier != "never" and (entry is None or primitive.frontier == "always"):
-        raise scope.frontier()
+    if running.journal.frozen and primitive.frontier != "never":
+        return await _look(primitive, call, port)
+    if entry is None or primitive.frontier == "always":
+        scope.strand.passes_history()
     return await primitive.perform(call, port)
+
+
+async def _look(primitive: Primitive[T], call: Call, port: Port) -> Outcome[T]:
+    """What a frozen pass does where a forward pass would perform: look into recorded scopes, or end the strand here."""
+    running = call.scope.running
+    if call.entry is None or primitive.frontier == "always":
+        running.frontiers[call.location] = call.where()
+        raise call.scope.frontier()
+    try:
+        outcome = await primitive.perform(call, port)
+    except Frontier:
+        outcome = Failed(call.scope.frontier())
+    if isinstance(outcome, Failed) and isinstance(outcome.error, Frontier):
+        if not any(location.startswith(call.location + "/") for location in running.frontiers):
+            running.frontiers[call.location] = call.where()
+        call.scope.strand.stop = outcome.error  # a bare except in user code must not let it go on past this
+    return outcome
+
+
+def _recall(primitive: Primitive[T], scope: Scope, entry: Entry) -> T:
+    try:
+        return primitive.recall(scope, entry)
+    except PayloadError as error:
+        if origin_of(error) is not None:
+            raise  # a recorded failure like any other
+        raise scope.running.unreadable(entry.location, error) from error
 
 
 def _recalled(primitive: Primitive[T], scope: Scope, entry: Entry) -> Outcome[T]:
     try:
-        return Done(primitive.recall(scope, entry))
+        return Done(_recall(primitive, scope, entry))
     except Exception as error:  # the recorded failure, to be raised in user code
         return Failed(error)
 

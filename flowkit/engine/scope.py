@@ -8,10 +8,11 @@ tasks that user code starts by itself may inherit; so a strand also knows its th
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Coroutine
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -23,12 +24,18 @@ from flowkit.core.origin import origin_in_chain
 from flowkit.core.outcome import Failed, Outcome
 from flowkit.engine.bodies import LiveBody
 from flowkit.engine.source import caller
-from flowkit.errors import HistoryDiverged, NotInRun, Parked, Suspended, WrongColour
+from flowkit.errors import HistoryDiverged, NotInRun, Parked, ScopeClosed, Suspended, WrongColour
 
 if TYPE_CHECKING:
     from flowkit.engine.passes import Pass
 
-__all__ = ["BodyScope", "Frontier", "Scope", "Strand", "current", "current_body", "in_run", "running_scope"]
+__all__ = ["BodyScope", "Frontier", "Scope", "Strand", "current", "current_body", "in_run", "outside_run", "running_scope"]
+
+
+T = TypeVar("T")
+
+_MANY = 10_000
+_log = logging.getLogger("flowkit")
 
 
 class Frontier(Parked):
@@ -38,23 +45,44 @@ class Frontier(Parked):
 class Strand:
     """One line of control. `stop` is set once it is over from outside: nothing of it is recorded any more."""
 
-    __slots__ = ("awaits", "body", "branches", "parent", "running", "stop", "task", "thread")
+    __slots__ = ("awaits", "bell", "body", "branches", "on_news", "parent", "performs", "running", "stop", "task", "thread")
 
-    def __init__(self, running: Pass, *, awaits: bool, parent: Strand | None = None) -> None:
+    def __init__(
+        self, running: Pass, *, awaits: bool, parent: Strand | None = None, on_news: Callable[[], None] | None = None
+    ) -> None:
+        """`on_news` is called once, when a branch does the first thing that is not recorded."""
         self.running = running
         self.awaits = awaits
         self.parent = parent
         self.branches: list[Strand] = []
-        self.stop: BaseException | None = parent.stop if parent is not None else None
+        self.on_news = on_news
+        self.stop: BaseException | None = None
+        self.bell: threading.Event | None = None
         self.body: LiveBody | None = None
         self.task: asyncio.Task[Any] | None = None
         self.thread = 0
-        if parent is not None:
-            parent.branches.append(self)
+        self.performs = False
+        running.begins(self)
+
+    def passes_history(self) -> None:
+        """What this line of control does now is new."""
+        strand: Strand | None = self
+        while strand is not None and (tell := strand.on_news) is not None:
+            strand.on_news = None
+            tell()
+            strand = strand.parent
+
+    def asked_to_stop(self, wait: float) -> bool:
+        """What `stopping()` answers in workflow code, after `wait` seconds at most."""
+        with self.running.lock:
+            if self.stop is not None or self.running.refusing is not None:
+                return True
+            self.bell = bell = self.bell or threading.Event()
+        return bell.wait(wait) if wait > 0 else False
 
     def tree(self) -> list[Strand]:
         """This strand and all that branch off it."""
-        found = [self]
+        found: list[Strand] = [self]
         for strand in found:
             found.extend(strand.branches)
         return found
@@ -63,7 +91,7 @@ class Strand:
 class Scope:
     """A place where names are unique, as one pass visits it."""
 
-    __slots__ = ("_promises", "checkpointed", "promised", "strand", "visits")
+    __slots__ = ("_promises", "checkpointed", "promised", "quiet", "strand", "visits")
 
     def __init__(self, strand: Strand, path: str = ROOT, *, checkpointed: bool = False) -> None:
         self.strand = strand
@@ -71,6 +99,7 @@ class Scope:
         self.checkpointed = checkpointed
         self._promises = 0
         self.promised: dict[int, tuple[Coroutine[Any, Any, Any], str, str]] = {}
+        self.quiet: asyncio.Event | None = None
 
     @property
     def running(self) -> Pass:
@@ -125,23 +154,29 @@ class Scope:
         running = self.strand.running
         fields.setdefault("created_at", running.recorder.now())
         ledger = running.ledger
-        return self.stage(
-            Entry(
-                seq=ledger.next_seq(),
-                location=location,
-                kind=kind,
-                status=status,
-                parent=ledger.parent_of(location),
-                source=source,
-                **fields,
+        if len(ledger.entries) == _MANY:
+            _log.warning(
+                "run %r has a history of %s entries, which every pass reads again: a native loop over steps makes it grow "
+                "without bound, loop() keeps it short, %s",
+                ledger.run_id, f"{_MANY:,}", source,
+            )  # fmt: skip
+        with ledger.lock:  # numbers become durable in their order
+            return self.stage(
+                Entry(
+                    seq=ledger.next_seq(),
+                    location=location,
+                    kind=kind,
+                    status=status,
+                    parent=ledger.parent_of(location),
+                    source=source,
+                    **fields,
+                )
             )
-        )
 
     def finish(self, location: str, kind: str, status: str, source: str, **fields: Any) -> Entry:
         """A new entry at `location` with its final outcome, staged. In a frozen pass this is where the scope ends."""
+        self.passes_history()
         running = self.strand.running
-        if running.journal.frozen:
-            raise self.frontier()
         settled_at = running.ledger.settle_instant(running.recorder.now())
         return self.open(location, kind, status, source, settled_at=settled_at, **fields)
 
@@ -153,13 +188,18 @@ class Scope:
 
     def settle(self, entry: Entry, status: str, **fields: Any) -> Entry:
         """Stage the entry's final outcome. In a frozen pass this is where the scope ends."""
+        self.passes_history()
         running = self.strand.running
-        if running.journal.frozen:
-            raise self.frontier()
         settled_at = running.ledger.settle_instant(running.recorder.now())
         return self.stage(
             msgspec.structs.replace(entry, status=status, settled_at=settled_at, due_at=fields.pop("due_at", None), **fields)
         )
+
+    def passes_history(self) -> None:
+        """What this scope does now is new. A frozen pass ends here."""
+        if self.strand.running.journal.frozen:
+            raise self.frontier()
+        self.strand.passes_history()
 
     def frontier(self) -> Frontier:
         """End this strand of a frozen pass here."""
@@ -177,8 +217,11 @@ class Scope:
             return Failed(running.refusing)
         if isinstance(outcome, Failed) and isinstance(outcome.error, Suspended | HistoryDiverged):
             return outcome
+        if isinstance(outcome, Failed) and isinstance(outcome.error, KeyboardInterrupt):
+            running.crash(outcome.error)
+            return Failed(ScopeClosed("interrupted from the keyboard"))
         try:
-            self._check_promises()
+            self._check_calls()
             if isinstance(outcome, Failed):
                 origin = origin_in_chain(outcome.error)
                 running.journal.leave(self.visits, outcome.error, origin.settled_at if origin else None)
@@ -196,7 +239,16 @@ class Scope:
         self._promises += 1
         return self._promises
 
-    def _check_promises(self) -> None:
+    def returns(self) -> None:
+        """The call in progress is over."""
+        self.visits.busy = None
+        if self.quiet is not None:
+            self.quiet.set()
+
+    def _check_calls(self) -> None:
+        """Each call made in this scope has been awaited and is over."""
+        if self.visits.busy is not None:
+            raise divergence.left_running(self.running.ledger, self.path, self.visits.busy)
         promised, self.promised = self.promised, {}
         for call, _, _ in promised.values():
             call.close()
@@ -225,6 +277,13 @@ def in_run() -> Scope | None:
     if not isinstance(scope, Scope) or scope.strand.thread != threading.get_ident():
         return None
     return scope
+
+
+def outside_run(function: Callable[..., T], *args: Any) -> T:
+    """Call user code that belongs to no run, such as a hook, from a thread in which one runs."""
+    context = copy_context()
+    context.run(current.set, None)
+    return context.run(function, *args)
 
 
 def current_body() -> BodyScope | None:

@@ -26,11 +26,17 @@ class _Patch(msgspec.Struct):
     gone: list[str] = []
 
 
-class _Base(msgspec.Struct):
-    """The state that no live entry holds: folded values, and the patches of rollback handlers with their instants."""
+class _Kept(msgspec.Struct):
+    at: float
+    value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
-    values: dict[str, msgspec.Raw] = {}
-    late: list[tuple[float, _Patch]] = []
+
+class _Base(msgspec.Struct):
+    """The state that no live entry holds, from pruned entries and rollback handlers: by key, its value (none: deleted) and
+    the instant of the commit it came from, since live entries may be older or newer.
+    """
+
+    keys: dict[str, _Kept] = {}
 
 
 _read_patch = msgspec.json.Decoder(_Patch)
@@ -39,15 +45,8 @@ _read_base = msgspec.json.Decoder(_Base)
 
 def fold_patches(base: bytes | None, entries: Iterable[Entry]) -> dict[str, bytes]:
     """The state after `entries`: encoded values by key."""
-    known = _read_base.decode(base) if base else _Base()
-    state = {key: bytes(value) for key, value in known.values.items()}
-    patches = [(instant, 0, patch) for instant, patch in known.late]
-    patches += [
-        (entry.settled_at or 0.0, entry.seq, _read_patch.decode(entry.patch)) for entry in entries if entry.patch is not None
-    ]
-    for _, _, patch in sorted(patches, key=lambda each: each[:2]):
-        _fold(state, patch)
-    return state
+    known = _folded(base, entries)
+    return {key: bytes(kept.value) for key, kept in known.items() if kept.value is not msgspec.UNSET}
 
 
 def decoded_state(base: bytes | None, entries: Iterable[Entry]) -> dict[str, Any]:
@@ -55,11 +54,22 @@ def decoded_state(base: bytes | None, entries: Iterable[Entry]) -> dict[str, Any
     return {key: _values.decode(body) for key, body in fold_patches(base, entries).items()}
 
 
-def _fold(state: dict[str, bytes], change: _Patch) -> None:
-    for key in change.gone:
-        state.pop(key, None)
-    for key, value in change.set.items():
-        state[key] = bytes(value)
+def _folded(base: bytes | None, entries: Iterable[Entry]) -> dict[str, _Kept]:
+    known = (_read_base.decode(base) if base else _Base()).keys
+    for entry in sorted(_patched(entries), key=lambda each: (each.settled_at or 0.0, each.seq)):
+        _keep(known, _read_patch.decode(entry.patch or b"{}"), entry.settled_at or 0.0)
+    return known
+
+
+def _patched(entries: Iterable[Entry]) -> Iterator[Entry]:
+    return (entry for entry in entries if entry.patch is not None)
+
+
+def _keep(known: dict[str, _Kept], change: _Patch, at: float) -> None:
+    news = dict.fromkeys(change.gone, _Kept(at)) | {key: _Kept(at, value) for key, value in change.set.items()}
+    for key, kept in news.items():
+        if key not in known or known[key].at <= at:
+            known[key] = kept
 
 
 class RunState:
@@ -77,27 +87,33 @@ class RunState:
             self._values = fold_patches(self.base, entries)
         return self._values
 
-    def rebase(self, entries: Iterable[Entry]) -> bytes:
-        """The new base once these entries are gone."""
-        known = _read_base.decode(self.base) if self.base else _Base()
-        late, known.late = known.late, []
-        folded = fold_patches(msgspec.json.encode(known), entries)
-        values = {key: msgspec.Raw(body) for key, body in folded.items()}
-        self.base = body = msgspec.json.encode(_Base(values=values, late=late))
-        return body
+    def rebase(self, gone: Iterable[Entry], live: Iterable[Entry]) -> bytes:
+        """The new base once `gone` has gone and `live` remains."""
+        known = _folded(self.base, gone)
+        deleted = {key for key, kept in known.items() if kept.value is msgspec.UNSET}
+        if deleted:  # worth remembering only while a live entry would bring the key back
+            set_by_live = {key for entry in _patched(live) for key in _read_patch.decode(entry.patch or b"{}").set}
+            known = {key: kept for key, kept in known.items() if key not in deleted or key in set_by_live}
+        return self._rebased(known)
 
     def merge(self, patch: bytes, now: float) -> bytes:
         """The new base with the patch of a rollback handler, whose entry is settled and changes no more."""
         self.apply(patch)
-        known = _read_base.decode(self.base) if self.base else _Base()
-        known.late.append((now, _read_patch.decode(patch)))
-        self.base = body = msgspec.json.encode(known)
-        return body
+        known = _folded(self.base, ())
+        _keep(known, _read_patch.decode(patch), now)
+        return self._rebased(known)
 
     def apply(self, patch: bytes) -> None:
         """A patch is staged."""
         if self._entries is None:
-            _fold(self._values, _read_patch.decode(patch))
+            change = _read_patch.decode(patch)
+            for key in change.gone:
+                self._values.pop(key, None)
+            self._values |= {key: bytes(value) for key, value in change.set.items()}
+
+    def _rebased(self, known: dict[str, _Kept]) -> bytes:
+        self.base = msgspec.json.encode(_Base(keys=known))
+        return self.base
 
 
 class StateBox:

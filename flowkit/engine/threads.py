@@ -11,6 +11,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 
 __all__ = ["BodyPool", "Guests", "LoopThread"]
@@ -95,11 +96,14 @@ class LoopThread:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The running loop."""
+        """The running loop. Raises RuntimeError once it is closed."""
         with self._lock:
+            if self._closed:
+                raise RuntimeError("the engine's event loop is closed")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._serve, name="flowkit-loop", daemon=True)
@@ -107,16 +111,18 @@ class LoopThread:
             return self._loop
 
     def call(self, job: Job) -> None:
-        """Run `job` on the loop, soon."""
-        self.loop.call_soon_threadsafe(job)
+        """Run `job` on the loop, soon. Once the loop is closed nobody is there to hear, and `job` is dropped."""
+        with suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(job)
 
     def close(self) -> None:
         """Cancel what still runs there and stop the loop."""
         with self._lock:
             loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
+            self._closed = True
         if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            with suppress(RuntimeError):  # closed before
+                loop.call_soon_threadsafe(loop.stop)
             thread.join(timeout=5.0)
 
     def _serve(self) -> None:
@@ -129,4 +135,5 @@ class LoopThread:
             task.cancel()
         if left:
             loop.run_until_complete(asyncio.wait(left, timeout=1.0))
+        loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()

@@ -7,7 +7,7 @@ over: a join when all branches are, a race at the first success.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -16,14 +16,15 @@ import msgspec
 from flowkit.codec import coder, decode_error, rebuild
 from flowkit.core import divergence
 from flowkit.core.entry import Entry
-from flowkit.core.location import nested
-from flowkit.core.origin import origin_in_chain
+from flowkit.core.location import nested, split
+from flowkit.core.origin import FailureSource, origin_in_chain
 from flowkit.core.outcome import Done, Failed, Outcome, decisive
 from flowkit.engine.failures import error_line, info_bytes, raised_again, recorded_failure
-from flowkit.engine.ports import Group, Port
+from flowkit.engine.ports import Port
 from flowkit.engine.replay import Call
 from flowkit.engine.scope import Scope
-from flowkit.errors import FlowkitError, HistoryDiverged, JoinError, PayloadError, RaceError, ScopeClosed
+from flowkit.engine.source import caller
+from flowkit.errors import HistoryDiverged, JoinError, PayloadError, RaceError, ScopeClosed
 
 __all__ = ["BranchEnd", "BranchRecord", "Join", "Race", "Winner", "read_branches"]
 
@@ -56,6 +57,11 @@ class BranchRecord(msgspec.Struct, gc=False, omit_defaults=True):
     done: dict[str, BranchEnd] = {}
     winner: str | None = None
 
+    def encoded(self) -> bytes:
+        """As it is stored: what ended in the order of the call, not of the threads."""
+        self.done = {name: self.done[name] for name in self.names if name in self.done}
+        return msgspec.json.encode(self)
+
 
 _read = msgspec.json.Decoder(BranchRecord)
 
@@ -71,6 +77,8 @@ class _Branched:
     __slots__ = ("branches", "explicit", "name")
 
     kind: ClassVar[str]
+    source: ClassVar[FailureSource]
+    error_type: ClassVar[type[JoinError] | type[RaceError]]
     frontier: ClassVar[str] = "new"
 
     def __init__(self, name: str, explicit: bool, branches: Functions) -> None:
@@ -81,13 +89,13 @@ class _Branched:
     def record(self, call: Call) -> BranchRecord:
         """The entry's record, opened if new; diverges if its branches are not those of the code."""
         if call.entry is None:
-            call.open(self.kind, "running", output=msgspec.json.encode(BranchRecord(names=list(self.branches))))
+            call.open(self.kind, "running", output=BranchRecord(names=list(self.branches)).encoded())
         assert call.entry is not None
         found = read_branches(call.entry)
         self.check_names(call.scope, call.entry, found, call.where)
         return found
 
-    def check_names(self, scope: Scope, entry: Entry, record: BranchRecord, where: Callable[[], str] | None) -> None:
+    def check_names(self, scope: Scope, entry: Entry, record: BranchRecord, where: Callable[[], str] = caller) -> None:
         if set(record.names) == set(self.branches):
             return
         running = scope.running
@@ -96,20 +104,57 @@ class _Branched:
             entry.location,
             f"history has a {self.kind} of the branches {', '.join(sorted(record.names)) or '(none)'}, the code has "
             f"{', '.join(sorted(self.branches)) or '(none)'}. Give the new {self.kind} another name and put "
-            f'removed("{self.name}", "{self.kind}") in the old one\'s place.',
-            where() if where is not None else "",
+            f'removed("{split(entry.location)[1]}", "{self.kind}") in the old one\'s place.',
+            where(),
         )
         running.condemn(error)
         raise error
 
-    async def enter(self, call: Call, port: Port, names: list[str]) -> dict[str, Outcome[Any]]:
-        """Run these branches to their ends."""
-        group = port.branches(call.scope, call.location, {name: self.branches[name] for name in names})
-        ended: dict[str, Outcome[Any]] = {}
+    def settled(self, scope: Scope, entry: Entry) -> BranchRecord:
+        """The record of a settled entry; raises the failure it holds."""
+        record = read_branches(entry)
+        self.check_names(scope, entry, record)
+        if entry.error is not None:
+            raise recorded_failure(entry, self.source)
+        if entry.status == "cancelled":
+            raise scope.frontier()
+        return record
+
+    async def fold(self, call: Call, port: Port, record: BranchRecord, names: Iterable[str]) -> BaseException | None:
+        """Run these branches until they decide it; what ends the pass around them, if anything does."""
+        running = call.scope.running
+        todo = [name for name in names if running.collects or name not in record.done]
+        group = port.branches(call.scope, call.location, {name: self.branches[name] for name in todo})
+        stops: list[BaseException] = []
         while group.running:
             name, outcome = await port.ended(call.scope, group)
-            ended[name] = outcome
-        return ended
+            if isinstance(outcome, Failed) and decisive([outcome.error]) is not None:
+                stops.append(outcome.error)
+            elif name not in record.done and self.decides(call, record, name, _end_of(outcome, running.host.max_payload)):
+                group.stop()
+                return None
+        return decisive(stops if running.refusing is None else [*stops, running.refusing])
+
+    def decides(self, call: Call, record: BranchRecord, name: str, end: BranchEnd) -> bool:
+        """Note how a branch ended, so that it is not entered again. Whether the others are not waited for any more."""
+        assert call.entry is not None
+        record.done[name] = end
+        call.entry = call.scope.stage(msgspec.structs.replace(call.entry, output=record.encoded()))
+        return False
+
+    def failed(self, call: Call, record: BranchRecord, failures: dict[str, BaseException]) -> Failed:
+        """Settle it as failed; the error as it is recorded."""
+        listed = "; ".join(f"{branch}: {type(error).__name__}: {error}" for branch, error in failures.items())
+        name = split(call.location)[1]
+        error = self.error_type(
+            f"{self.kind} {name!r}: {len(failures)} of {len(record.names)} branches failed: {listed}",
+            name=name,
+            errors=failures,
+        )
+        info, body = info_bytes(error)
+        entry = call.finish(self.kind, "failed", output=record.encoded(), error=body)
+        call.scope.running.progress(call.location, 0, error_line(info))
+        return Failed(raised_again(entry, info, self.source))
 
     async def revisit(self, call: Call, port: Port) -> None:
         """Enter the recorded branches again, to collect what they owe; what they come to is known already."""
@@ -117,10 +162,9 @@ class _Branched:
         record = read_branches(call.entry)
         self.check_names(call.scope, call.entry, record, call.where)
         kept = call.scope.running.ledger.inner.get(call.location, {})
-        ended = await self.enter(call, port, [name for name in self.branches if name in kept])
-        for outcome in ended.values():
-            if isinstance(outcome, Failed) and isinstance(outcome.error, HistoryDiverged | ScopeClosed):
-                raise outcome.error
+        stop = await self.fold(call, port, record, [name for name in self.branches if name in kept])
+        if isinstance(stop, HistoryDiverged | ScopeClosed):
+            raise stop
 
 
 def _end_of(outcome: Outcome[Any], limit: int) -> BranchEnd:
@@ -140,120 +184,79 @@ def _decoded(end: BranchEnd) -> Any:
     return _values.decode(bytes(end.value))
 
 
-def _note(call: Call, record: BranchRecord) -> None:
-    assert call.entry is not None
-    call.entry = call.scope.stage(msgspec.structs.replace(call.entry, output=msgspec.json.encode(record)))
-
-
 def _errors(record: BranchRecord, order: Functions) -> dict[str, BaseException]:
     found: dict[str, BaseException] = {}
     for name in order:
         end = record.done.get(name)
         if end is not None and end.error is not msgspec.UNSET:
-            found[name] = _exception(end.error)
+            found[name] = rebuild(decode_error(bytes(end.error)))
     return found
-
-
-def _exception(body: msgspec.Raw) -> BaseException:
-    return rebuild(decode_error(bytes(body)))
 
 
 class Join(_Branched):
     """Wait for all branches; the dict of their values, or `JoinError` with all the failures."""
 
     __slots__ = ()
-    kind = "join"
+    kind: ClassVar[str] = "join"
+    source: ClassVar[FailureSource] = "join"
+    error_type = JoinError
 
     def recall(self, scope: Scope, entry: Entry) -> dict[str, Any]:
-        record = read_branches(entry)
-        self.check_names(scope, entry, record, None)
-        if entry.error is not None:
-            raise recorded_failure(entry, "join")
-        if entry.status == "cancelled":
-            raise scope.frontier()
-        return {name: _decoded(record.done[name]) for name in self.branches}
+        return self._values(self.settled(scope, entry))
 
     async def perform(self, call: Call, port: Port) -> Outcome[dict[str, Any]]:
         record = self.record(call)
-        running = call.scope.running
-        todo = [name for name in self.branches if running.collects or name not in record.done]
-        group = port.branches(call.scope, call.location, {name: self.branches[name] for name in todo})
-        stops: list[BaseException] = []
-        while group.running:
-            name, outcome = await port.ended(call.scope, group)
-            if isinstance(outcome, Failed) and decisive([outcome.error]) is not None:
-                stops.append(outcome.error)
-            elif name not in record.done:
-                record.done[name] = _end_of(outcome, running.host.max_payload)
-                _note(call, record)
-        if (stop := decisive(stops)) is not None:
+        if (stop := await self.fold(call, port, record, self.branches)) is not None:
             return Failed(stop)
-        return self._settle(call, record)
+        if failures := _errors(record, self.branches):
+            return self.failed(call, record, failures)
+        call.finish(self.kind, "completed", output=record.encoded())
+        return Done(self._values(record))
 
-    def _settle(self, call: Call, record: BranchRecord) -> Outcome[dict[str, Any]]:
-        body = msgspec.json.encode(record)
-        failures = _errors(record, self.branches)
-        if not failures:
-            call.finish(self.kind, "completed", output=body)
-            return Done({name: _decoded(record.done[name]) for name in self.branches})
-        error = JoinError(_summary("join", self.name, failures, len(record.names)), name=self.name, errors=failures)
-        return _failed(call, self.kind, error, body)
+    def _values(self, record: BranchRecord) -> dict[str, Any]:
+        return {name: _decoded(record.done[name]) for name in self.branches}
 
 
 class Race(_Branched):
     """The first branch that succeeds; the others are cancelled and forgotten."""
 
     __slots__ = ()
-    kind = "race"
+    kind: ClassVar[str] = "race"
+    source: ClassVar[FailureSource] = "race"
+    error_type = RaceError
 
     def recall(self, scope: Scope, entry: Entry) -> Winner[Any]:
-        record = read_branches(entry)
-        self.check_names(scope, entry, record, None)
-        if entry.error is not None:
-            raise recorded_failure(entry, "race")
-        if record.winner is None:
-            raise scope.frontier()
-        return Winner(record.winner, _decoded(record.done[record.winner]))
+        return _won(self.settled(scope, entry))
 
     async def perform(self, call: Call, port: Port) -> Outcome[Winner[Any]]:
         record = self.record(call)
-        running = call.scope.running
-        entered = self.branches if record.winner is None else [record.winner]  # reopened by recover(): it keeps its winner
-        todo = [name for name in entered if running.collects or name not in record.done]
-        group = port.branches(call.scope, call.location, {name: self.branches[name] for name in todo})
-        stops: list[BaseException] = []
-        while group.running:
-            name, outcome = await port.ended(call.scope, group)
-            if isinstance(outcome, Failed) and decisive([outcome.error]) is not None:
-                stops.append(outcome.error)
-                if running.refusing is not None:
-                    continue
-            elif isinstance(outcome, Done) and not isinstance(decisive(stops), HistoryDiverged):
-                end = _end_of(outcome, running.host.max_payload)
-                record.done[name] = end
-                if end.error is msgspec.UNSET:
-                    return await self._won(call, port, group, record, name)
-            elif isinstance(outcome, Failed) and name not in record.done:
-                record.done[name] = _end_of(outcome, running.host.max_payload)
-                _note(call, record)
-        if (stop := decisive(stops)) is not None:
+        again = record.winner  # reopened by recover(): it keeps its winner, and the others are gone or only to be undone
+        names = self.branches if again is None or call.scope.running.collects else [again]
+        if (stop := await self.fold(call, port, record, names)) is not None:
             return Failed(stop)
-        failures = _errors(record, self.branches)
-        error = RaceError(_summary("race", self.name, failures, len(record.names)), name=self.name, errors=failures)
-        return _failed(call, self.kind, error, msgspec.json.encode(record))
+        end = record.done.get(record.winner) if record.winner is not None else None
+        if record.winner is None or end is None or end.value is msgspec.UNSET:
+            return self.failed(call, record, _errors(record, self.branches))
+        await self._settle(call, port, record, record.winner)
+        return Done(_won(record))
 
-    async def _won(self, call: Call, port: Port, group: Group, record: BranchRecord, name: str) -> Outcome[Winner[Any]]:
+    def decides(self, call: Call, record: BranchRecord, name: str, end: BranchEnd) -> bool:
         running = call.scope.running
-        if running.refusing is not None:
-            return Failed(running.refusing)
-        if running.journal.frozen:
-            raise call.scope.frontier()
-        record.winner = name
-        group.stop()
-        self._forget_losers(call, name)
-        call.finish(self.kind, "completed", output=msgspec.json.encode(record))
+        if end.value is msgspec.UNSET:
+            return super().decides(call, record, name, end)
+        if running.journal.frozen or running.refusing is not None:
+            return False  # not in this pass
+        record.done[name], record.winner = end, name
+        return True
+
+    async def _settle(self, call: Call, port: Port, record: BranchRecord, winner: str) -> None:
+        running = call.scope.running
+        call.scope.passes_history()
+        with running.ledger.lock:  # one commit for both: no other branch's may carry only half of it
+            self._forget_losers(call, winner)
+            call.finish(self.kind, "completed", output=record.encoded())
         await port.commit(call.scope)
-        return Done(Winner(name, _decoded(record.done[name])))
+        running.ring()  # what the losers waited for or held open is free for others
 
     def _forget_losers(self, call: Call, winner: str) -> None:
         running = call.scope.running
@@ -270,18 +273,11 @@ class Race(_Branched):
                 if not entry.settled:
                     call.scope.settle(entry, "cancelled")
         if gone:
-            running.mail.open = None  # what a loser held open goes back to the inbox: look again when somebody asks
             running.fold_state(gone)
             ledger.forget(gone)
+        running.mail.open = None  # what a loser held open goes back to the inbox: look again when somebody asks
 
 
-def _failed(call: Call, kind: str, error: FlowkitError, body: bytes) -> Failed:
-    info, encoded = info_bytes(error)
-    entry = call.finish(kind, "failed", output=body, error=encoded)
-    call.scope.running.progress(call.location, 0, error_line(info))
-    return Failed(raised_again(entry, info, "join" if kind == "join" else "race"))
-
-
-def _summary(kind: str, name: str, failures: Mapping[str, BaseException], count: int) -> str:
-    listed = "; ".join(f"{branch}: {type(error).__name__}: {error}" for branch, error in failures.items())
-    return f"{kind} {name!r}: {len(failures)} of {count} branches failed: {listed}"
+def _won(record: BranchRecord) -> Winner[Any]:
+    assert record.winner is not None
+    return Winner(record.winner, _decoded(record.done[record.winner]))

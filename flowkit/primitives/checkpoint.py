@@ -20,8 +20,11 @@ class Checkpoint:
 
     name: str
     kind: ClassVar[str] = "checkpoint"
-    explicit: ClassVar[bool] = True
     frontier: ClassVar[str] = "always"
+
+    @property
+    def explicit(self) -> bool:
+        return True
 
     def recall(self, scope: Scope, entry: Entry) -> None:
         scope.checkpointed = True

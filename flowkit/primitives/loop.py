@@ -21,6 +21,7 @@ from flowkit.engine.ports import Port
 from flowkit.engine.replay import Call
 from flowkit.engine.scope import Scope
 from flowkit.engine.source import place_of
+from flowkit.errors import PayloadError
 
 __all__ = ["Break", "Continue", "Loop", "LoopProgress", "read_loop"]
 
@@ -105,14 +106,20 @@ class Loop:
     async def revisit(self, call: Call, port: Port) -> None:
         progress = read_loop(self._entry(call))
         await self._earlier_turns(call, port, progress)
+        if progress.value is msgspec.UNSET:  # cut short, in a branch that lost: its last turn is in nobody's keep
+            await self._turn(call, port, progress.turn, progress.state)
 
     # --- turns ------------------------------------------------------------------------------------------------------
 
     async def _turn(self, call: Call, port: Port, turn: int, state: msgspec.Raw) -> Outcome[Any]:
         scope = call.scope.inside(nested(call.location, turn_segment(turn)))
-        if self.stateful:
-            return await port.call(scope, self.body, self.states.decode(bytes(state)))
-        return await port.call(scope, self.body)
+        if not self.stateful:
+            return await port.call(scope, self.body)
+        try:
+            value = self.states.decode(bytes(state))
+        except PayloadError as error:
+            return Failed(call.scope.running.unreadable(call.location, error))
+        return await port.call(scope, self.body, value)
 
     async def _earlier_turns(self, call: Call, port: Port, progress: LoopProgress) -> None:
         """Enter the finished turns that are kept because they owe a rollback. What they come to is known already."""
@@ -142,17 +149,19 @@ class Loop:
         if progress.kept or ledger.owing_below(here):
             progress.kept[progress.turn] = progress.state
         progress.value = msgspec.Raw(body)
-        self._forget_old(call, progress, progress.turn + 1)
-        call.finish(self.kind, "completed", output=msgspec.json.encode(progress), attempts=progress.turn + 1)
+        with ledger.lock:  # no other branch's commit may carry only half of this
+            self._forget_old(call, progress, progress.turn + 1)
+            call.finish(self.kind, "completed", output=msgspec.json.encode(progress), attempts=progress.turn + 1)
         return Done(self.values.decode(body))
 
     # --- pruning ----------------------------------------------------------------------------------------------------
 
     def _prune(self, call: Call, progress: LoopProgress) -> None:
         before = progress.pruned
-        self._forget_old(call, progress, progress.turn)
-        if progress.pruned != before:
-            call.entry = call.scope.stage(msgspec.structs.replace(self._entry(call), output=msgspec.json.encode(progress)))
+        with call.scope.running.ledger.lock:
+            self._forget_old(call, progress, progress.turn)
+            if progress.pruned != before:
+                call.entry = call.scope.stage(msgspec.structs.replace(self._entry(call), output=msgspec.json.encode(progress)))
 
     def _forget_old(self, call: Call, progress: LoopProgress, turns: int) -> None:
         """Delete the turns older than the newest `keep` of `turns`, but none from the first that owes a rollback on."""

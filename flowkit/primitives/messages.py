@@ -17,9 +17,11 @@ from flowkit.codec import coder
 from flowkit.core.change import Outgoing, Reply
 from flowkit.core.entry import Entry
 from flowkit.core.entry import Message as Letter
+from flowkit.core.ledger import Ledger
 from flowkit.core.mail import wanted
 from flowkit.core.outcome import Done, Failed, Outcome, Wake
 from flowkit.engine.failures import error_line, info_bytes, recorded_failure
+from flowkit.engine.passes import Pass
 from flowkit.engine.ports import Port
 from flowkit.engine.replay import Call
 from flowkit.engine.scope import Scope
@@ -36,6 +38,8 @@ __all__ = ["Completion", "Message", "Receive", "SendMessage", "decode_messages",
 
 _body = coder()
 _ALL = 1_000_000
+_FEW = 256
+"""How many messages are read ahead."""
 
 
 class Waited(msgspec.Struct, gc=False):
@@ -56,7 +60,14 @@ class Taken(msgspec.Struct, gc=False):
     completable: bool = False
 
 
+class Decided(msgspec.Struct, gc=False):
+    """What is read of a race's record here."""
+
+    winner: str | None = None
+
+
 _read_waited = msgspec.json.Decoder(Waited)
+_read_decided = msgspec.json.Decoder(Decided)
 _read_taken = msgspec.json.Decoder(list[Taken])
 
 
@@ -84,41 +95,35 @@ class Message:
 
 
 class Completion:
-    """What `Message.complete` needs: the strand's scope and how to run `perform` in this colour."""
+    """What `Message.complete` needs: what was taken, and how to run `perform` in this colour."""
 
-    __slots__ = ("done", "front", "number", "scope", "taken")
+    __slots__ = ("done", "front", "taken")
 
-    def __init__(self, scope: Scope, taken: Taken, front: Any) -> None:
-        self.scope = scope
+    def __init__(self, taken: Taken, front: Any) -> None:
         self.taken = taken
-        self.number = taken.number
         self.front = front
         self.done = False
 
-    async def perform(self, port: Port, response: Any) -> None:
-        running = self.scope.running
-        if self.done:
-            raise FlowkitError(f"message {self.taken.name!r} ({self.taken.id}) was completed already in this pass")
-        if self.scope.strand.stop is not None:
-            raise self.scope.strand.stop
-        mail = running.mail
-        if mail.open is None:
-            mail.open = await port.blocking(lambda: _open_completables(running))
-        if self.number not in mail.open:
-            return  # an earlier pass completed it
-        if running.journal.frozen:
-            raise self.scope.frontier()
-        body = _body.encode(response, limit=running.host.max_payload)
-        self.done = True
-        try:
-            running.ledger.stage_message(consume=self.number, reply=Reply(message_id=self.taken.id, body=body))
-            mail.open.discard(self.number)
-            mail.take(self.number)
-            await port.commit(self.scope)
-        except Exception:
-            self.done = False  # nothing was acknowledged: it may be called again
-            raise
+    async def perform(self, scope: Scope, port: Port, response: Any) -> None:
+        running = scope.running
+        running.check_waitable(scope.strand)
+        await _find_open(running, port)
+        body = _body.encode(response, limit=running.host.max_payload) if self._is_open(running) else b""
+        with running.ledger.lock:
+            if self.done:
+                raise FlowkitError(f"message {self.taken.name!r} ({self.taken.id}) was completed already in this pass")
+            if running.journal.frozen and self._is_open(running):
+                raise scope.frontier()
+            self.done = True
+            if not self._is_open(running):
+                return  # an earlier pass completed it
+            running.ledger.stage_message(consume=self.taken.number, reply=Reply(message_id=self.taken.id, body=body))
+            running.mail.take(self.taken.number)
+        await port.commit(scope)
         running.ring()
+
+    def _is_open(self, running: Pass) -> bool:
+        return self.taken.number in (running.mail.open or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,34 +147,33 @@ class Receive:
             if entry.error is None:
                 raise scope.frontier()
             raise recorded_failure(entry, "message")
-        messages = [self._message(scope, taken) for taken in _read_taken.decode(entry.output)]
+        messages = [self._message(taken) for taken in _read_taken.decode(entry.output)]
         return messages if self.count else messages[0]
 
     async def revisit(self, call: Call, port: Port) -> None:
         return None
 
     async def perform(self, call: Call, port: Port) -> Outcome[Any]:
-        running, mail = call.scope.running, call.scope.running.mail
-        if mail.open is None:
-            mail.open = await port.blocking(lambda: _open_completables(running))
-        if mail.open and call.entry is None:
-            return await self._fail(call, port, _not_completed(call, mail.known, mail.open))
+        running = call.scope.running
         deadline = self._deadline(call)
         while True:
-            since, seen = running.rings, mail.number
-            found = [] if mail.open else self._choose(call, deadline)
-            if not found and not mail.open:
-                seen = await port.blocking(lambda: self._look(running))
-                found = self._choose(call, deadline)
-            if found:
-                return await self._take(call, port, found)
+            await _find_open(running, port)  # each time: a race that is won lets go of what its losers held
+            since, seen = running.rings, running.mail.read_up_to(self.names)
+            taken = self._take(call, deadline, least=max(self.count, 1))
+            if taken is None:
+                seen = await port.blocking(lambda: self._look(call))
+                taken = self._take(call, deadline, least=1)
+            if taken is not None:
+                return await self._received(call, port, taken)
+            if running.mail.open and not _waited(call.entry):
+                return await self._fail(call, port, _not_completed(call))
             if deadline is not None and running.recorder.now() >= deadline:
                 return await self._time_out(call, port)
             self._open(call, deadline)
             await port.wait(call.scope, Wake(at=deadline, names=self.names or ("*",)), since=since, seen=seen)
 
     def _deadline(self, call: Call) -> float | None:
-        if call.entry is not None and call.entry.output is not None:
+        if call.entry is not None and _waited(call.entry):
             return call.entry.due_at
         return None if self.timeout is None else call.scope.running.recorder.now() + self.timeout
 
@@ -177,53 +181,65 @@ class Receive:
         waits = msgspec.json.encode(Waited(names=list(self.names), count=self.count))
         if call.entry is None:
             call.open(self.kind, "pending", due_at=deadline, output=waits)
-        elif call.entry.output is None:  # started over by recover(): the wait begins anew
+        elif not _waited(call.entry):  # started over by recover(): the wait begins anew
             call.entry = call.scope.stage(msgspec.structs.replace(call.entry, due_at=deadline, output=waits))
 
-    def _look(self, running: Any) -> int:
+    def _look(self, call: Call) -> int:
         """Read what the store has for these names; the inbox number up to which that is all."""
+        running = call.scope.running
         number: int = running.recorder.inbox_number()
-        if number > running.mail.number or not running.mail.complete:
-            running.mail.learn(running.recorder.inbox(self.names, max(self.count, 256)))
+        if number > running.mail.read_up_to(self.names):
+            limit = _FEW + self.count + sum(max(count, 1) for _, count, _ in _earlier_waits(call))
+            found = running.recorder.inbox(self.names, limit)
+            with running.ledger.lock:
+                running.mail.learn(found, self.names, number if len(found) < limit else found[-1].seq)
         return number
 
     def _choose(self, call: Call, deadline: float | None) -> list[Letter]:
-        """The messages this receive may take: accepted by its deadline, and not due to an earlier entry that waits."""
+        """The messages this receive may take: accepted by its deadline, and not due to an earlier entry that waits.
+
+        What is there before the wait begins has come in time, whatever the sender's clock says.
+        """
         mail = call.scope.running.mail
-        candidates = [m for m in mail.matching(self.names) if deadline is None or m.sent_at <= deadline]
-        if not candidates:
+        limit = deadline if _waited(call.entry) else None
+        if mail.open is None or mail.open:
             return []
+        candidates = [m for m in mail.matching(self.names) if limit is None or m.sent_at <= limit]
         for names, count, due in _earlier_waits(call):
             mine = [m for m in candidates if wanted(m.name, names) and (due is None or m.sent_at <= due)]
             for letter in mine[: max(count, 1)]:
                 candidates.remove(letter)
         return candidates[: max(self.count, 1)]
 
-    async def _take(self, call: Call, port: Port, found: list[Letter]) -> Outcome[Any]:
+    def _take(self, call: Call, deadline: float | None, *, least: int) -> list[Taken] | None:
+        """Choose and take, entry and inbox at once: no other branch's choice or commit can come between."""
         running = call.scope.running
-        taken = [
-            Taken(
-                number=m.seq,
-                id=m.id,
-                name=m.name,
-                sent_at=m.sent_at,
-                data=msgspec.Raw(m.body),
-                completable=self.completable,
-            )
-            for m in found
-        ]
-        call.finish(self.kind, "completed", output=msgspec.json.encode(taken), error=None)
-        for letter in found:
-            if self.completable:
-                assert running.mail.open is not None
-                running.mail.open.add(letter.seq)
-            else:
-                reply = Reply(message_id=letter.id, body=_body.encode(None)) if letter.reply else None
-                running.ledger.stage_message(consume=letter.seq, reply=reply)
-                running.mail.take(letter.seq)
-        running.progress(call.location, 0)
+        with running.ledger.lock:
+            found = self._choose(call, deadline)
+            if len(found) < least:
+                return None
+            taken = [
+                Taken(
+                    number=m.seq, id=m.id, name=m.name, sent_at=m.sent_at, data=msgspec.Raw(m.body),
+                    completable=self.completable,
+                )
+                for m in found
+            ]  # fmt: skip
+            call.finish(self.kind, "completed", output=msgspec.json.encode(taken), error=None)
+            for letter in found:
+                if self.completable:
+                    assert running.mail.open is not None
+                    running.mail.open.add(letter.seq)
+                else:
+                    reply = Reply(message_id=letter.id, body=_body.encode(None)) if letter.reply else None
+                    running.ledger.stage_message(consume=letter.seq, reply=reply)
+                    running.mail.take(letter.seq)
+            return taken
+
+    async def _received(self, call: Call, port: Port, taken: list[Taken]) -> Outcome[Any]:
+        call.scope.running.progress(call.location, 0)
         await port.commit(call.scope)
-        messages = [self._message(call.scope, each) for each in taken]
+        messages = [self._message(each) for each in taken]
         return Done(messages if self.count else messages[0])
 
     async def _time_out(self, call: Call, port: Port) -> Outcome[Any]:
@@ -241,8 +257,8 @@ class Receive:
         await port.commit(call.scope)
         return Failed(recorded_failure(entry, "message"))
 
-    def _message(self, scope: Scope, taken: Taken) -> Message:
-        completion = Completion(scope, taken, self.front) if taken.completable else None
+    def _message(self, taken: Taken) -> Message:
+        completion = Completion(taken, self.front) if taken.completable else None
         return Message(taken.id, taken.name, _body.decode(bytes(taken.data)), taken.sent_at, completion)
 
 
@@ -256,11 +272,14 @@ class SendMessage:
     key: str | None
     kind: ClassVar[str] = "send"
     frontier: ClassVar[str] = "always"
-    explicit: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
         return self.message
+
+    @property
+    def explicit(self) -> bool:
+        return False
 
     def recall(self, scope: Scope, entry: Entry) -> None:
         if entry.error is not None:
@@ -276,11 +295,13 @@ class SendMessage:
         except PayloadError as error:
             return Failed(error)
         args = msgspec.json.encode({"to": self.to, "name": self.message, "key": self.key})
-        entry = call.finish(self.kind, "completed", args=args)
-        message_id = f"{running.facts.id}:{entry.seq}:{entry.round}:{running.ledger.run}"
-        running.ledger.stage_send(
-            Outgoing(to=self.to, message_id=message_id, name=self.message, body=body, key=self.key, sender=running.facts.id)
-        )
+        with running.ledger.lock:  # no other branch's commit may carry the entry without the message
+            entry = call.finish(self.kind, "completed", args=args)
+            message_id = f"{running.facts.id}:{entry.seq}:{entry.round}:{running.ledger.run}"
+            running.ledger.stage_send(
+                entry,
+                Outgoing(to=self.to, message_id=message_id, name=self.message, body=body, key=self.key, sender=running.facts.id),
+            )
         running.progress(call.location, 0)
         await port.commit(call.scope)
         if (why := running.commits.refused.pop(message_id, None)) is not None:
@@ -340,25 +361,53 @@ def _earlier_waits(call: Call) -> list[tuple[tuple[str, ...], int, float | None]
     return found
 
 
-def _open_completables(running: Any) -> set[int]:
-    """Numbers of the completable messages that were taken and are still in the inbox."""
-    candidates = {
-        taken.number
-        for entry in running.ledger.in_order()
-        if entry.kind == "message" and entry.output is not None and b'"completable":true' in entry.output and entry.settled
-        for taken in _read_taken.decode(entry.output)
-        if taken.completable
-    }
-    if not candidates:
-        return set()
-    if not running.mail.complete:
-        running.mail.learn(running.recorder.inbox((), _ALL))
-    known: set[int] = set(running.mail.known)
-    return candidates & known
+def _waited(entry: Entry | None) -> bool:
+    """Whether this receive has begun to wait: its names and deadline stand in the entry."""
+    return entry is not None and entry.output is not None
 
 
-def _not_completed(call: Call, known: dict[int, Letter], numbers: set[int]) -> MessageNotCompleted:
-    names = ", ".join(repr(known[number].name) for number in sorted(numbers) if number in known) or "a message"
+async def _find_open(running: Pass, port: Port) -> None:
+    """Have `mail.open` known. Two branches may ask at once, and one take a message while the other still reads."""
+    if running.mail.open is not None:
+        return
+    if any(number > running.mail.number for number in _completables(running)):
+        found = await port.blocking(lambda: running.recorder.inbox((), _ALL))
+        with running.ledger.lock:
+            running.mail.learn(found, (), running.mail.number)
+    with running.ledger.lock:
+        if running.mail.open is None:
+            running.mail.open = {number for number in _completables(running) if number in running.mail.known}
+
+
+def _completables(running: Pass) -> set[int]:
+    """Numbers of the messages that were taken as completable, but for what branches hold that lost a race and are kept."""
+    with running.ledger.lock:
+        return {
+            taken.number
+            for entry in running.ledger.entries.values()
+            if entry.kind == "message" and entry.settled and entry.output is not None and b'"completable":true' in entry.output
+            if not _lost(running.ledger, entry.location)
+            for taken in _read_taken.decode(entry.output)
+            if taken.completable
+        }
+
+
+def _lost(ledger: Ledger, location: str) -> bool:
+    """Whether a location lies in a branch that lost its race."""
+    parts = location.split("/")
+    for end in range(1, len(parts) - 1):
+        around = ledger.entries.get("/".join(parts[:end]))
+        if around is not None and around.kind == "race" and around.output is not None:
+            winner = _read_decided.decode(around.output).winner
+            if winner is not None and winner != parts[end]:
+                return True
+    return False
+
+
+def _not_completed(call: Call) -> MessageNotCompleted:
+    mail = call.scope.running.mail
+    held = sorted(mail.open or ())
+    names = ", ".join(repr(mail.known[number].name) for number in held if number in mail.known) or "a message"
     return MessageNotCompleted(
         f"{names} was received as completable and is still open in run {call.scope.running.facts.id}: call "
         f"message.complete() before the next receive, {call.where()}"

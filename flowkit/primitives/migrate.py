@@ -9,11 +9,12 @@ import msgspec
 
 from flowkit.core import divergence
 from flowkit.core.entry import Entry
-from flowkit.core.location import split
 from flowkit.core.outcome import Done, Outcome
 from flowkit.engine.ports import Port
 from flowkit.engine.replay import Call
 from flowkit.engine.scope import Scope
+from flowkit.engine.source import caller
+from flowkit.errors import HistoryDiverged
 
 __all__ = ["Removed", "Version", "VersionAnswer"]
 
@@ -25,8 +26,11 @@ class Removed:
     name: str
     was: str
     kind: ClassVar[str] = "removed"
-    explicit: ClassVar[bool] = True
     frontier: ClassVar[str] = "never"
+
+    @property
+    def explicit(self) -> bool:
+        return True
 
     def recall(self, scope: Scope, entry: Entry) -> None:
         self._check(scope, entry)
@@ -35,6 +39,8 @@ class Removed:
         scope, ledger = call.scope, call.scope.running.ledger
         if call.entry is not None:
             self._check(scope, call.entry)
+        elif self.was != "attempt" and call.location in ledger.children:
+            raise self._wrong(scope, call.location)
         for entry in [*([call.entry] if call.entry is not None else []), *ledger.below(call.location)]:
             if not entry.settled:
                 call.cancel(entry)
@@ -48,11 +54,13 @@ class Removed:
     def _check(self, scope: Scope, entry: Entry) -> None:
         if entry.kind in (self.was, self.kind):
             return
-        running = scope.running
-        name = split(entry.location)[1]
-        error = divergence.other_kind(running.ledger, entry, f'removed(…, "{self.was}")', name, "")
-        running.condemn(error)
-        raise error
+        raise self._wrong(scope, entry.location)
+
+    def _wrong(self, scope: Scope, location: str) -> HistoryDiverged:
+        ledger = scope.running.ledger
+        error = divergence.other_kind(ledger, location, self.kind, self.name, f"as a {self.was}, {caller()}")
+        scope.running.condemn(error)
+        return error
 
 
 class VersionAnswer(msgspec.Struct, gc=False):
@@ -72,8 +80,11 @@ class Version:
     name: str
     latest: int
     kind: ClassVar[str] = "version"
-    explicit: ClassVar[bool] = True
     frontier: ClassVar[str] = "never"
+
+    @property
+    def explicit(self) -> bool:
+        return True
 
     def recall(self, scope: Scope, entry: Entry) -> int:
         found = _read.decode(entry.output or b'{"answer":1,"latest":1}')
@@ -85,7 +96,7 @@ class Version:
             entry.location,
             f"this run took version {found.answer} of `{self.name}`, the code knows versions up to {self.latest}. Load code "
             f"that knows version {found.answer}.",
-            "",
+            caller(),
         )
         running.condemn(error)
         raise error

@@ -74,7 +74,7 @@ _args_coder = coder()
 class StepCall:
     """One call of a step."""
 
-    __slots__ = ("args", "kwargs", "name", "plan")
+    __slots__ = ("_recorded", "args", "kwargs", "name", "plan")
 
     kind: ClassVar[str] = "step"
     frontier: ClassVar[str] = "always"
@@ -84,6 +84,7 @@ class StepCall:
         self.name = plan.name
         self.args = args
         self.kwargs = kwargs
+        self._recorded: dict[str, Any] = {}
 
     @property
     def explicit(self) -> bool:
@@ -104,14 +105,19 @@ class StepCall:
     async def perform(self, call: Call, port: Port) -> Outcome[Any]:
         plan, scope, running = self.plan, call.scope, call.scope.running
         if plan.rollback is not None and not scope.checkpointed:
-            return Failed(self._no_checkpoint(call))
+            missing = self._no_checkpoint(call)
+            running.refuse(missing)  # no code may catch it and go on
+            return Failed(missing)
         if plan.at_most_once and _running(call.entry) and call.location not in running.verdicts:
             return await self._fail(call, port, self._interrupted(call))
+        if call.entry is None and plan.record_args:
+            self._recorded = self._arguments()  # before the body, which may change what it was given
         while True:
             await self._wait_for_retry(call, port)
             number = _finished_attempts(call.entry) + 1
             started = running.recorder.now()
-            if plan.at_most_once or running.ledger.crashes >= _CRASHES_BEFORE_INTENT:
+            dying = running.host.record_after is not None and running.ledger.crashes >= _CRASHES_BEFORE_INTENT
+            if plan.at_most_once or dying:
                 self._note_start(call, number, started)
                 await port.commit(scope)
             state = StateBox(running.state)
@@ -156,7 +162,7 @@ class StepCall:
     def _note_start(self, call: Call, number: int, started: float) -> None:
         """Stage that attempt `number` is under way."""
         if call.entry is None:
-            call.open("step", "running", attempts=number, started_at=started, created_at=started, **self._arguments())
+            call.open("step", "running", attempts=number, started_at=started, created_at=started, **self._recorded)
             return
         call.entry = call.scope.stage(
             msgspec.structs.replace(call.entry, status="running", attempts=number, started_at=started, due_at=None)
@@ -177,7 +183,7 @@ class StepCall:
             fields["rollback"] = "owes"
         if call.entry is None:
             fields["created_at"] = started
-            fields.update(self._arguments())
+            fields.update(self._recorded)
         else:
             fields["error"] = None
         call.finish("step", "completed", **fields)
@@ -194,20 +200,24 @@ class StepCall:
         """Record a failed attempt; the terminal outcome, or None if there will be another."""
         plan, running = self.plan, call.scope.running
         failed_at = running.recorder.now()
-        if not self._retriable(error):
+        try:
+            retriable, delay = self._retriable(error), _chosen_delay(error)
+        except Exception as broken:  # the user's predicate: what it raises is how the step ends
+            return await self._fail(call, port, broken, number, started)
+        if not retriable:
             return await self._fail(call, port, error, number, started)
-        delay = seconds(error.delay, "RetryAfter delay") if isinstance(error, RetryAfter) else None
         retry_at = next_attempt_at(plan.policy, number, failed_at, chance=running.host.chance(), delay=delay)
         if retry_at is None:
             return await self._fail(call, port, self._exhausted(error, number), number, started, last=error)
         info, body = info_bytes(error)
         changed = {"attempts": number, "started_at": started, "due_at": retry_at, "error": body}
-        if call.entry is None:
-            call.open("step", "retrying", created_at=started, **changed, **self._arguments())
-        else:
-            call.entry = call.scope.stage(msgspec.structs.replace(call.entry, status="retrying", **changed))
-        assert call.entry is not None
-        running.ledger.stage_failure(_failure(call.entry, number, started, failed_at, body, retry_at))
+        with running.ledger.lock:  # a race that is lost in between forgets both or none
+            if call.entry is None:
+                call.open("step", "retrying", created_at=started, **changed, **self._recorded)
+            else:
+                call.entry = call.scope.stage(msgspec.structs.replace(call.entry, status="retrying", **changed))
+            assert call.entry is not None
+            running.ledger.stage_failure(_failure(call.entry, number, started, failed_at, body, retry_at))
         running.progress(call.location, number, error_line(info))
         running.report_after(self._event(call, number, info, retry_at, failed_at))
         if retry_at <= failed_at + running.host.linger:
@@ -233,11 +243,12 @@ class StepCall:
             fields["started_at"] = started
         if call.entry is None:
             fields["created_at"] = started if started is not None else failed_at
-            fields.update(self._arguments())
+            fields.update(self._recorded)
         status = "exhausted" if isinstance(error, StepExhausted) else "failed"
-        entry = call.finish("step", status, **fields)
         attempt_body = info_bytes(last)[1] if last is not None else body
-        running.ledger.stage_failure(_failure(entry, number, started or failed_at, failed_at, attempt_body, None))
+        with running.ledger.lock:
+            entry = call.finish("step", status, **fields)
+            running.ledger.stage_failure(_failure(entry, number, started or failed_at, failed_at, attempt_body, None))
         running.progress(call.location, number, error_line(info))
         running.report_after(self._event(call, number, info, None, failed_at))
         await port.commit(call.scope)
@@ -300,8 +311,6 @@ class StepCall:
 
     def _arguments(self) -> dict[str, Any]:
         """The entry's fields for the recorded arguments."""
-        if not self.plan.record_args:
-            return {}
         body = self._encoded_args()
         return {"args": body, "args_crc": crc32(body)}
 
@@ -328,6 +337,17 @@ def _or_note(value: Any) -> Any:
     except PayloadError:
         return f"<{type(value).__module__}.{type(value).__qualname__}>"
     return value
+
+
+def _chosen_delay(error: BaseException) -> float | None:
+    """Seconds until the retry, if the body chose them; a choice that cannot be is none."""
+    if not isinstance(error, RetryAfter):
+        return None
+    try:
+        return seconds(error.delay, "RetryAfter delay")
+    except (TypeError, ValueError) as unreadable:
+        _log.warning("a step raised RetryAfter with a delay that cannot be, and the step's own backoff is used: %s", unreadable)
+        return None
 
 
 def _running(entry: Entry | None) -> bool:

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from flowkit.codec import encode_error, snapshot
+from flowkit.core import divergence
 from flowkit.core.change import Finish
+from flowkit.core.entry import FailedAttempt
 from flowkit.core.events import RunError
 from flowkit.core.ledger import Ledger
 from flowkit.core.mail import Mail
@@ -68,6 +70,8 @@ class Execution:
         self._wish: BaseException | None = None
         self._verdicts: dict[str, TimedOut] = {}
         self.ending = "failed"
+        self._back = False
+        self._handler_failures: list[FailedAttempt] = []
 
     # --- starting and ending ----------------------------------------------------------------------------------------
 
@@ -108,6 +112,7 @@ class Execution:
         if running is not None:
             self.fatal = self.fatal or running.fatal
             running.deliver_reports()
+            running.end(ScopeClosed("the pass is over"))
         self._ended(self)
         self.house.ended(self.claim.run)
 
@@ -184,7 +189,7 @@ class Execution:
         ledger = self._ledger
         if self.claim.crashes >= self.workflow.max_crashes:
             return await self._block(port, self._new_pass(), self._quarantine())
-        if self.claim.status == "rolling_back":
+        if self._back or self.claim.status == "rolling_back":
             return await self._roll_back(port)
         try:
             args, kwargs = self.workflow.input.decode(self._facts.input)
@@ -210,6 +215,7 @@ class Execution:
         row = view.row
         self._view = view
         self.ending = row.ending or "failed"
+        self._handler_failures = list(view.handler_failures)
         self._ledger = Ledger(
             run=row.seq, run_id=row.id, epoch=self.claim.epoch, head=self.claim.head, entries=view.entries,
             last=row.entries, seen=row.seen, crashes=self.claim.crashes,
@@ -221,7 +227,7 @@ class Execution:
         )  # fmt: skip
         complete = len(view.messages) < _LOADED_MESSAGES
         number = row.inbox if complete else view.messages[-1].seq
-        self._mail = Mail(view.messages, number, complete=complete)
+        self._mail = Mail(view.messages, number)
         self._state = RunState(view.state, view.entries)
         self._commits = Commits(self._ledger, self.recorder, self._heard)
 
@@ -260,8 +266,6 @@ class Execution:
         match outcome:
             case Done(value=value):
                 await self._complete(port, running, value)
-            case Failed(error=KeyboardInterrupt() as error):
-                running.crash(error)
             case Failed(error=HistoryDiverged() as error):
                 await self._block(port, running, error)
             case Failed(error=Evicted()):
@@ -297,13 +301,14 @@ class Execution:
         self.outcome = Failed(error)
 
     async def _roll_back(self, port: Port) -> None:
+        self._back = True
         try:
             args, kwargs = self.workflow.input.decode(self._facts.input)
         except PayloadError as error:
             return await self._block(port, self._new_pass(back=True), _unreadable(self.claim.id, error))
         collected = await self.frozen(port, args, kwargs, collects=True)
         running = self._new_pass(verdicts=True, back=True)
-        work = Rollback(self, running, collected, self._view.handler_failures if self._view is not None else ())
+        work = Rollback(self, running, collected, self._handler_failures)
         if (misfit := work.misfit()) is not None:
             return await self._block(port, running, misfit)
         outcome = await work.perform(port)
@@ -354,9 +359,4 @@ def _released(running: Pass) -> str:
 
 
 def _unreadable(run_id: str, error: PayloadError) -> HistoryDiverged:
-    return HistoryDiverged(
-        f"run {run_id} is blocked: a stored value does not fit today's code at {error.path}: {error}\n"
-        "Load code whose annotations can read it. Nothing was run, written or undone.",
-        run_id=run_id,
-        location=error.path,
-    )
+    return divergence.unreadable(run_id, "", error, "")

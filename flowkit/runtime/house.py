@@ -16,6 +16,7 @@ from flowkit.drivers.base import Driver
 from flowkit.drivers.writer import Writer
 from flowkit.engine.bodies import Watchdog
 from flowkit.engine.passes import Host
+from flowkit.engine.scope import outside_run
 from flowkit.engine.threads import BodyPool, Guests, LoopThread
 from flowkit.runtime.recorder import LoopSink, StoreRecorder
 
@@ -38,10 +39,11 @@ class House:
         linger: float = 1.0,
         record_after: float | None = 0.25,
         chance: Callable[[], float] = random.random,
+        patience_seconds: float = 30.0,
     ) -> None:
         self.driver = driver
         self.clock = clock
-        self.writer = Writer(driver, clock)
+        self.writer = Writer(driver, clock, patience_seconds=patience_seconds)
         self.on_error = on_error
         self.logger = logger or logging.getLogger("flowkit")
         guests = Guests()
@@ -74,21 +76,27 @@ class House:
 
     def _tell(self, hook: OnError, event: ErrorEvent | Any) -> None:
         try:
-            said = hook(event)
-            if inspect.iscoroutine(said):
-                self.loop.call(lambda: self._await_hook(said))
-        except Exception:  # the user's hook: it must not change what becomes of the run
+            said = outside_run(hook, event)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # the user's hook: it must not change what becomes of the run
             self.logger.exception("flowkit: the on_error hook %r raised", hook)
+            return
+        if inspect.iscoroutine(said):
+            self.loop.call(lambda: outside_run(self._start_hook, hook, said))
 
-    def _await_hook(self, said: Any) -> None:
-        task = asyncio.get_running_loop().create_task(said)
+    def _start_hook(self, hook: OnError, said: Any) -> None:
+        task = asyncio.get_running_loop().create_task(self._await_hook(hook, said))
         self.tasks.add(task)
-        task.add_done_callback(self._hook_done)
+        task.add_done_callback(self.tasks.discard)
 
-    def _hook_done(self, task: asyncio.Task[Any]) -> None:
-        self.tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.logger.error("flowkit: an async on_error hook raised", exc_info=error)
+    async def _await_hook(self, hook: OnError, said: Any) -> None:
+        try:
+            await said
+        except asyncio.CancelledError:
+            raise
+        except BaseException:  # the user's hook: it must not take the engine's loop with it
+            self.logger.exception("flowkit: the async on_error hook %r raised", hook)
 
     def _watchdog_failed(self, error: BaseException) -> None:
         self.logger.error("flowkit: the watchdog could not end or record a body", exc_info=error)

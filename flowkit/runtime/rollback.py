@@ -8,7 +8,6 @@ stops the rollback, since undoing what came before it could do harm.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flowkit.core.change import Finish
@@ -30,37 +29,23 @@ from flowkit.primitives.step import StepCall
 if TYPE_CHECKING:
     from flowkit.runtime.execution import Execution
 
-__all__ = ["Rollback"]
+__all__ = ["Rollback", "misfit_of", "owing"]
 
 
 class Rollback:
-    """One rollback under way. `collected` is the frozen pass, `failures` are the handlers' failed attempts so far."""
+    """One rollback under way. `collected` is the frozen pass, `failures` the handlers' failed attempts so far, added to here:
+    when a handler's thread is given up at its timeout, the next one goes on with them.
+    """
 
-    def __init__(self, execution: Execution, running: Pass, collected: Pass, failures: Sequence[FailedAttempt]) -> None:
+    def __init__(self, execution: Execution, running: Pass, collected: Pass, failures: list[FailedAttempt]) -> None:
         self._execution = execution
         self._pass = running
         self._collected = collected
-        self._failed: dict[tuple[int, int], list[FailedAttempt]] = {}
-        for failure in failures:
-            self._failed.setdefault((failure.entry, failure.round), []).append(failure)
+        self._failures = failures
 
     def misfit(self) -> HistoryDiverged | None:
         """Why nothing may be undone: code that does not fit, or steps that owe a rollback and were not found."""
-        if isinstance(self._collected.refusing, HistoryDiverged):
-            return self._collected.refusing
-        missing = [entry.location for entry in self._owing() if self._handler(entry) is None]
-        if not missing:
-            return None
-        run_id = self._pass.facts.id
-        return HistoryDiverged(
-            f"run {run_id} cannot be rolled back: the code no longer makes {', '.join(missing)}, which completed and owes a "
-            f"rollback. Bring the step and its rollback back into the code. Nothing was undone; the rollback goes on by itself "
-            f"when code that fits is loaded.",
-            run_id=run_id,
-            location=missing[0],
-            recorded_kind="step",
-            recorded_name=split(missing[0])[1],
-        )
+        return misfit_of(self._collected)
 
     async def perform(self, port: Port) -> Outcome[None]:
         """Run the handlers that are still owed; how the run then stands is committed."""
@@ -78,22 +63,18 @@ class Rollback:
         return Done(None)
 
     def _owing(self) -> list[Entry]:
-        owing = [entry for entry in self._pass.ledger.entries.values() if entry.rollback == "owes"]
-        return sorted(owing, key=lambda entry: (entry.settled_at or 0.0, entry.seq), reverse=True)
+        return owing(self._collected)
 
     def _handler(self, entry: Entry) -> StepCall | None:
-        found = self._collected.handlers.get(entry.location)
-        if found is None or not isinstance(found[0], StepCall) or found[0].plan.rollback is None:
-            return None
-        return found[0]
+        return _handler_in(self._collected, entry)
 
     # --- one handler ------------------------------------------------------------------------------------------------
 
     async def _handle(self, port: Port, scope: Scope, entry: Entry) -> bool:
         running, call = self._pass, self._handler(entry)
         assert call is not None
-        attempts = self._failed.setdefault((entry.seq, entry.round), [])
         while True:
+            attempts = [failure for failure in self._failures if (failure.entry, failure.round) == (entry.seq, entry.round)]
             await self._wait_for_retry(port, scope, attempts)
             number = len(attempts) + 1
             started = running.recorder.now()
@@ -107,7 +88,7 @@ class Rollback:
                 await port.commit(scope)
                 return True
             error = self._error(outcome, call, number)
-            if not await self._failed_attempt(port, scope, entry, call, attempts, error, number, started):
+            if not await self._failed_attempt(port, scope, entry, call, error, number, started):
                 return False
 
     def _body(self, entry: Entry, call: StepCall, state: StateBox) -> BodyCall:
@@ -139,9 +120,8 @@ class Rollback:
         )
 
     async def _failed_attempt(
-        self, port: Port, scope: Scope, entry: Entry, call: StepCall, attempts: list[FailedAttempt],
-        error: BaseException, number: int, started: float,
-    ) -> bool:  # fmt: skip
+        self, port: Port, scope: Scope, entry: Entry, call: StepCall, error: BaseException, number: int, started: float
+    ) -> bool:
         """Record it; False if it was the last, and with it the rollback stops."""
         running, plan = self._pass, call.plan
         failed_at = running.recorder.now()
@@ -155,7 +135,7 @@ class Rollback:
             entry=entry.seq, part="rollback", round=entry.round, n=number, started_at=started, ended_at=failed_at,
             retry_at=retry_at, error=body,
         )  # fmt: skip
-        attempts.append(failure)
+        self._failures.append(failure)
         running.ledger.stage_failure(failure)
         running.progress(entry.location, number, error_line(info))
         if retry_at is not None:
@@ -167,3 +147,35 @@ class Rollback:
         finish = Finish(error=body) if self._execution.ending == "cancelled" else None
         await self._execution.commit(port, running, Final(status="failed", finish=finish, release=True))
         return False
+
+
+def misfit_of(collected: Pass) -> HistoryDiverged | None:
+    """Why nothing may be undone by what this frozen pass found, None if all that is owed can be."""
+    if isinstance(collected.refusing, HistoryDiverged):
+        return collected.refusing
+    missing = [entry.location for entry in owing(collected) if _handler_in(collected, entry) is None]
+    if not missing:
+        return None
+    run_id = collected.facts.id
+    return HistoryDiverged(
+        f"run {run_id} cannot be rolled back: the code no longer makes {', '.join(missing)}, which completed and owes a "
+        f"rollback. Bring the step and its rollback back into the code. Nothing was undone; the rollback goes on by itself "
+        f"when code that fits is loaded.",
+        run_id=run_id,
+        location=missing[0],
+        recorded_kind="step",
+        recorded_name=split(missing[0])[1],
+    )
+
+
+def owing(collected: Pass) -> list[Entry]:
+    """The entries that owe a rollback, newest completion first."""
+    found = [entry for entry in collected.ledger.entries.values() if entry.rollback == "owes"]
+    return sorted(found, key=lambda entry: (entry.settled_at or 0.0, entry.seq), reverse=True)
+
+
+def _handler_in(collected: Pass, entry: Entry) -> StepCall | None:
+    found = collected.handlers.get(entry.location)
+    if found is None or not isinstance(found[0], StepCall) or found[0].plan.rollback is None:
+        return None
+    return found[0]

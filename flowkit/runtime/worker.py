@@ -27,6 +27,8 @@ BEAT_SECONDS = 5.0
 REAP_SECONDS = 0.25
 POLL_SECONDS = 1.0
 PURGE_SECONDS = 60.0
+GATHER_SECONDS = 0.01
+"""How long a worker whose places were all taken gathers free ones, so that one claim takes many runs."""
 
 
 def worker_info(kind: str = "worker") -> WorkerInfo:
@@ -55,9 +57,14 @@ class Worker:
         self._idle = threading.Condition(self._lock)
         self._held: dict[int, Execution] = {}
         self._reserved = 0
+        self._hungry = False
+        self._was_full = False
         self._stop = threading.Event()
         self._id = 0
         self._threads: list[threading.Thread] = []
+        self._graces: dict[Execution, threading.Timer] = {}
+        self._leaving = threading.Lock()
+        self._left = False
         self.on_fatal: Callable[[BaseException], None] | None = None
 
     @property
@@ -79,7 +86,10 @@ class Worker:
 
     def codes(self) -> dict[str, str]:
         """Workflow name → fingerprint of its code, for all that this worker serves."""
-        return {name: self.code_of(workflow) for name, workflow in self._workflows().items()}
+        return self._codes_of(self._workflows())
+
+    def _codes_of(self, workflows: Mapping[str, Workflow[..., Any]]) -> dict[str, str]:
+        return {name: self.code_of(workflow) for name, workflow in workflows.items()}
 
     def code_of(self, workflow: Workflow[..., Any]) -> str:
         """The fingerprint of a workflow's code."""
@@ -111,28 +121,40 @@ class Worker:
             self.house, claim, workflow, self.code_of(workflow), self.house.recorder(claim.run), self._ended, view
         )
         with self._lock:
+            before = self._held.get(claim.run)
             self._held[claim.run] = execution
             self._reserved -= reserved
             stopping = self._stop.is_set()
+        if before is not None:  # taken away by a verb, and claimed again before this worker had noticed
+            before.close()
         if stopping:
             execution.evict()
         execution.start()
 
     def _ended(self, execution: Execution) -> None:
         with self._lock:
-            full = len(self._held) + self._reserved >= self._concurrency
             if self._held.get(execution.claim.run) is execution:
                 del self._held[execution.claim.run]
-            self._idle.notify_all()
+            grace = self._graces.pop(execution, None)
+            if not self._held:
+                self._idle.notify_all()
+            wanted, self._hungry = self._hungry, False
+        if grace is not None:
+            grace.cancel()
         if execution.fatal is not None and not isinstance(execution.fatal, Exception):
             self._die(execution.fatal)
-        if full:
+        if wanted:
             self.house.driver.nudge()
 
     def _die(self, error: BaseException) -> None:
+        """A body was interrupted from the keyboard: give everything back, so that other workers go on with it."""
+        first = self.fatal is None
         self.fatal = self.fatal or error
         self._stop.set()
         self.house.driver.nudge()
+        if not first:
+            return
+        threading.Thread(target=self.stop, name="flowkit-leaving", daemon=True).start()
         if self.on_fatal is not None:
             self.on_fatal(error)
 
@@ -156,10 +178,10 @@ class Worker:
                 self._stop.wait(POLL_SECONDS)
 
     def _claim_and_wait(self) -> None:
+        free = self._room() if self.house.writer.healthy else 0
         now = self.house.clock.now()
-        free = self._free() if self.house.writer.healthy else 0
         workflows = self._workflows()
-        claimed = self.house.driver.claim(self._id, self.codes(), free, now)
+        claimed = self.house.driver.claim(self._id, self._codes_of(workflows), free, now)
         for claim in claimed.runs:
             self._begin(claim, workflows[claim.workflow])
         for run in claimed.bells:
@@ -168,10 +190,27 @@ class Worker:
             if execution is not None:
                 execution.ring()
         pause = POLL_SECONDS
-        if claimed.next_due is not None and free > len(claimed.runs):
-            pause = min(pause, max(0.0, claimed.next_due - self.house.clock.now()))
+        if claimed.next_due is not None:
+            due_in = max(0.0, claimed.next_due - self.house.clock.now())
+            if due_in > 0 or not self._is_full():
+                pause = min(pause, due_in)
         if self.house.driver.wait(pause):
             self._close_lost()
+
+    def _room(self) -> int:
+        """How many runs to claim. If all places were taken a moment ago, more are about to be free."""
+        free = self._free()
+        if self._was_full and 0 < free < self._concurrency // 2:
+            self._stop.wait(GATHER_SECONDS)
+            free = self._free()
+        self._was_full = False
+        return free
+
+    def _is_full(self) -> bool:
+        """Whether no place is free; if so, the next run that ends wakes this thread."""
+        with self._lock:
+            self._hungry = self._was_full = len(self._held) + self._reserved >= self._concurrency
+            return self._hungry
 
     def _close_lost(self) -> None:
         with self._lock:
@@ -220,7 +259,8 @@ class Worker:
         with self._lock:
             held = set(self._held)
         workflows = self._workflows()
-        adopted = self.house.driver.adopt(self._id, held, self.codes(), self._free(), self.house.clock.now())
+        codes = self._codes_of(workflows)
+        adopted = self.house.driver.adopt(self._id, held, codes, self._free(), self.house.clock.now())
         for claim in adopted.runs:
             self._begin(claim, workflows[claim.workflow])
 
@@ -230,12 +270,23 @@ class Worker:
         """Give the run's bodies `grace` seconds to end, then give the run up all the same."""
         timer = threading.Timer(grace, execution.abandon)
         timer.daemon = True
+        with self._lock:
+            if self._held.get(execution.claim.run) is not execution or execution in self._graces:
+                return
+            self._graces[execution] = timer
         timer.start()
 
     def stop(self, grace: float = GRACE_SECONDS) -> int:
         """Claim nothing more, let bodies end for `grace` seconds, give every run back; how many had to be given up."""
         self._stop.set()
         self.house.driver.nudge()
+        with self._leaving:
+            if self._left:
+                return 0
+            self._left = True
+            return self._drain(grace)
+
+    def _drain(self, grace: float) -> int:
         me = threading.current_thread()
         if self._threads and self._threads[0] is not me:
             self._threads[0].join(timeout=5.0)

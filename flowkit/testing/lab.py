@@ -7,18 +7,17 @@ call, and nothing lingers, so that each wait ends its pass and every commit can 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
 from flowkit.client.handle import Flowkit
 from flowkit.client.history import HistoryEntry
 from flowkit.client.run import Run
 from flowkit.codec import rebuild
-from flowkit.core.outcome import Done, Failed
 from flowkit.core.run import TERMINAL
 from flowkit.definitions import OnError, Workflow
 from flowkit.drivers import open_driver
@@ -37,6 +36,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _MAX_PASSES = 100_000
+_WAITING = ("pending", "sleeping", "rolling_back")
 
 
 class Stuck(Exception):
@@ -73,12 +73,11 @@ class Lab:
         self._on_error = on_error
         self._max_payload = max_payload
         self._code: dict[str, Workflow[..., Any]] = {}
-        self._finished: dict[str, BaseException] = {}
         self._open()
 
     def _open(self) -> None:
         self.client = Flowkit(
-            self._driver,
+            cast(Driver, self._driver),
             worker=False,
             workflows=(),
             clock=self.clock,
@@ -101,7 +100,13 @@ class Lab:
 
     # --- runs -------------------------------------------------------------------------------------------------------
 
-    def start(self, id: str | None, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]:
+    @overload
+    def start(
+        self, id: str | None, workflow: Workflow[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Run[R]: ...
+    @overload
+    def start(self, id: str | None, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Run[R]: ...
+    def start(self, id: str | None, workflow: Workflow[..., Any], /, *args: Any, **kwargs: Any) -> Run[Any]:  # pyright: ignore[reportInconsistentOverload]  # `...` takes any P
         """Start a run. It does nothing until a pass is made."""
         run = self.call(lambda: self.client.start(id, workflow, *args, **kwargs))
         self._code.setdefault(run.id, workflow)
@@ -181,7 +186,7 @@ class Lab:
             or `resume()` helps.
         """
         row = self._row(id)
-        if row.status == "sleeping" and row.wake_at is not None and row.wake_at > self.clock.now():
+        if row.status in _WAITING and row.wake_at is not None and row.wake_at > self.clock.now():
             self.clock.set(row.wake_at)
         for _ in range(_MAX_PASSES):
             made = self.run_once(id, workflow=workflow)
@@ -214,10 +219,6 @@ class Lab:
         execution = kind(house, claim, workflow, code, house.recorder(claim.run), lambda _: done.set())
         execution.start()
         done.wait()
-        if isinstance(execution.outcome, Failed):
-            self._finished[claim.id] = execution.outcome.error
-        elif isinstance(execution.outcome, Done):
-            self._finished.pop(claim.id, None)
         if execution.fatal is not None:
             if isinstance(execution.fatal, SimulatedCrash):
                 self._crashed()

@@ -1,11 +1,15 @@
 """What the driver tests share."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from flowkit.drivers import writer as writer_module
 from flowkit.drivers.sqlite import SQLiteDriver
+from flowkit.drivers.writer import Writer
+from tests.drivers.flaky import Flaky, StillClock
 
 
 @pytest.fixture
@@ -20,3 +24,27 @@ def driver(path: Path) -> Iterator[SQLiteDriver]:
     opened = SQLiteDriver(path, "process")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "RETRY_SECONDS", 0.01)
+
+
+@pytest.fixture
+def store() -> Flaky:
+    return Flaky()
+
+
+@pytest.fixture
+def writer(store: Flaky, quick_retries: None) -> Iterator[Writer]:
+    made = Writer(store, StillClock(), patience_seconds=0.1)
+    yield made
+    store.free.set()
+    made.close()
+
+
+@pytest.fixture
+def crowd() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as pool:
+        yield pool

@@ -1,120 +1,17 @@
-"""Group commit: who leads, who follows, and what happens when the store does not answer."""
+"""Group commit: who leads, who follows, and who hears of what."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
 from flowkit.core.change import Park
-from flowkit.drivers import writer as writer_module
-from flowkit.drivers.base import Done, Driver, GuardFailed, Lost, Op, Result, Sent, Started, Steered
+from flowkit.drivers.base import Done, Driver, GuardFailed, Lost, Result, Sent, Started
 from flowkit.drivers.memory import MemoryDriver
 from flowkit.drivers.writer import Writer
-from flowkit.errors import StoreBusy, StoreError
+from flowkit.errors import StoreError
+from tests.drivers.flaky import Flaky, Listener, StillClock, hold_up, until
 from tests.drivers.ops import NOW, change, entry, owned, send, start, steer
-
-
-class StillClock:
-    def now(self) -> float:
-        return NOW
-
-
-class Flaky(MemoryDriver):
-    """A memory driver that can be held up, and fails as told: `plan` holds what the next writes do."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.batches: list[list[Op]] = []
-        self.threads: list[str] = []
-        self.plan: list[str] = []
-        self.free = threading.Event()
-        self.free.set()
-        self.entered = threading.Event()
-        self.nudges = 0
-
-    def write(self, ops: Sequence[Op], now: float) -> list[Result]:
-        self.batches.append(list(ops))
-        self.threads.append(threading.current_thread().name)
-        self.entered.set()
-        self.free.wait()
-        match self.plan.pop(0) if self.plan else "":
-            case "busy":
-                raise StoreBusy("busy")
-            case "no":
-                raise StoreError("disk")
-            case "lost before":
-                raise StoreError("cut", outcome="unknown")
-            case "lost after":
-                super().write(ops, now)
-                raise StoreError("cut", outcome="unknown")
-            case "crash":
-                raise KeyboardInterrupt
-        return super().write(ops, now)
-
-    def nudge(self) -> None:
-        self.nudges += 1
-        super().nudge()
-
-
-class Listener:
-    """A sink that keeps what it hears, call by call."""
-
-    def __init__(self) -> None:
-        self.calls: list[list[tuple[object, Any]]] = []
-        self.heard = threading.Condition()
-
-    def deliver(self, outcomes: list[tuple[object, Any]]) -> None:
-        with self.heard:
-            self.calls.append(outcomes)
-            self.heard.notify_all()
-
-    def wait_for(self, count: int) -> list[tuple[object, Any]]:
-        with self.heard:
-            assert self.heard.wait_for(lambda: sum(map(len, self.calls)) >= count, timeout=5)
-            return [outcome for call in self.calls for outcome in call]
-
-
-@pytest.fixture(autouse=True)
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "RETRY_SECONDS", 0.01)
-
-
-@pytest.fixture
-def store() -> Flaky:
-    return Flaky()
-
-
-@pytest.fixture
-def writer(store: Flaky) -> Iterator[Writer]:
-    made = Writer(store, StillClock(), patience_seconds=0.1)
-    yield made
-    store.free.set()
-    made.close()
-
-
-@pytest.fixture
-def crowd() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(16) as pool:
-        yield pool
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
-
-
-def hold_up(store: Flaky, writer: Writer, crowd: ThreadPoolExecutor) -> Any:
-    """Occupy the writer with one start, so that what comes next has to queue."""
-    store.free.clear()
-    store.entered.clear()
-    first = crowd.submit(writer.write, start("first"), patient=True)
-    assert store.entered.wait(5)
-    return first
 
 
 def test_a_lone_write_is_made_in_the_callers_thread(store: Flaky, writer: Writer) -> None:
@@ -258,161 +155,6 @@ def test_a_guard_failure_of_a_lone_write_is_raised(store: Flaky, writer: Writer)
     assert writer.healthy
 
 
-def test_a_patient_write_goes_on_until_the_store_answers(store: Flaky, writer: Writer) -> None:
-    store.plan = ["busy", "no", "no"]
-
-    assert isinstance(writer.write(start(), patient=True), Started)
-    assert len(store.batches) == 4
-
-
-def test_an_impatient_write_gives_up(store: Flaky, writer: Writer) -> None:
-    store.plan = ["busy"] * 1_000
-
-    with pytest.raises(StoreBusy):
-        writer.write(start())
-
-
-def test_what_was_given_up_is_not_written_later(store: Flaky, writer: Writer) -> None:
-    store.plan = ["no"] * 15
-    with pytest.raises(StoreError):
-        writer.write(start())
-    store.plan = []
-
-    writer.write(start("other"), patient=True)
-
-    assert store.get("r") is None
-
-
-def test_giving_up_after_an_unknown_outcome_says_so(store: Flaky, writer: Writer) -> None:
-    store.plan = ["lost before"] + ["no"] * 1_000
-
-    with pytest.raises(StoreError) as caught:
-        writer.write(start())
-
-    assert caught.value.outcome == "unknown"
-
-
-def test_an_unknown_write_is_repeated_even_if_its_caller_gave_up(store: Flaky, writer: Writer) -> None:
-    store.plan = ["lost before"] + ["no"] * 15
-    with pytest.raises(StoreError):
-        writer.write(start())
-
-    store.plan = []
-
-    until(lambda: store.get("r") is not None)
-
-
-def test_an_operation_that_no_batch_took_is_withdrawn(store: Flaky, writer: Writer, crowd: ThreadPoolExecutor) -> None:
-    first = hold_up(store, writer, crowd)
-
-    with pytest.raises(StoreBusy):
-        writer.write(start("late"))
-    store.free.set()
-
-    first.result(5)
-    assert store.get("late") is None
-
-
-def test_the_handle_is_red_while_the_store_fails(store: Flaky, writer: Writer, crowd: ThreadPoolExecutor) -> None:
-    store.plan = ["no"]
-    first = crowd.submit(writer.write, start(), patient=True)
-    until(lambda: len(store.batches) >= 1)
-    first.result(5)
-    store.plan = ["no"] * 10_000
-
-    second = crowd.submit(writer.write, start("b"), patient=True)
-    until(lambda: not writer.healthy)
-    store.plan = []
-
-    second.result(5)
-    assert writer.healthy
-
-
-def test_nothing_else_is_written_until_an_unknown_batch_is_acknowledged(
-    store: Flaky, writer: Writer, crowd: ThreadPoolExecutor
-) -> None:
-    store.plan = ["lost after", "no", "no", "no"]
-    first = crowd.submit(writer.write, start("a"), patient=True)
-    until(lambda: len(store.batches) >= 2)
-    second = crowd.submit(writer.write, start("b"), patient=True)
-
-    first.result(5)
-    second.result(5)
-
-    ids = [[op.id for op in batch if hasattr(op, "id")] for batch in store.batches]
-    assert ids == [["a"]] * 5 + [["b"]]
-
-
-def unknown(store: Flaky, writer: Writer, op: Op, plan: str) -> Result:
-    store.plan = [plan]
-    return writer.write(op, patient=True)
-
-
-@pytest.mark.parametrize("plan", ["lost before", "lost after"])
-def test_a_start_of_unknown_outcome_is_still_ours(store: Flaky, writer: Writer, plan: str) -> None:
-    assert unknown(store, writer, start(), plan) == Started(run=1, epoch=0)
-
-
-@pytest.mark.parametrize("plan", ["lost before", "lost after"])
-def test_a_send_of_unknown_outcome_is_delivered_once(store: Flaky, writer: Writer, plan: str) -> None:
-    writer.write(start())
-
-    result = unknown(store, writer, send(), plan)
-
-    assert isinstance(result, Sent)
-    assert len(store.inbox(1, (), 9)) == 1
-
-
-@pytest.mark.parametrize("plan", ["lost before", "lost after"])
-def test_a_verb_of_unknown_outcome_lands_once(store: Flaky, writer: Writer, plan: str) -> None:
-    writer.write(start())
-
-    assert unknown(store, writer, steer("pause"), plan) == Steered(status="paused")
-
-
-@pytest.mark.parametrize("plan", ["lost before", "lost after"])
-def test_a_change_of_unknown_outcome_is_done(store: Flaky, writer: Writer, plan: str) -> None:
-    (run,) = owned(store, "r")
-
-    result = unknown(store, writer, change(run, add=[entry(1)]), plan)
-
-    assert result == Done(inbox=0, status="running")
-    assert len(store.history(run)) == 1
-
-
-@pytest.mark.parametrize("plan", ["lost before", "lost after"])
-def test_a_recovery_of_unknown_outcome_is_done(store: Flaky, writer: Writer, plan: str) -> None:
-    (run,) = owned(store, "r")
-    writer.write(change(run, status="failed", release=True))
-
-    result = unknown(store, writer, change(run, 1, bump="recover", op="o", status="pending"), plan)
-
-    assert result == Done(inbox=0, status="pending")
-
-
-@pytest.mark.parametrize("plan", ["lost before", "lost after"])
-def test_a_block_of_unknown_outcome_is_done(store: Flaky, writer: Writer, plan: str) -> None:
-    (run,) = owned(store, "r")
-
-    assert unknown(store, writer, change(run, bump="block", status="blocked"), plan) == Done(inbox=0, status="blocked")
-
-
-def test_a_change_that_was_really_lost_is_lost_after_a_repetition_too(store: Flaky, writer: Writer) -> None:
-    (run,) = owned(store, "r")
-    writer.write(steer("cancel"))
-
-    assert isinstance(unknown(store, writer, change(run), "lost before"), Lost)
-
-
-def test_a_simulated_crash_comes_out_of_the_write_that_it_hit(store: Flaky, writer: Writer) -> None:
-    store.plan = ["crash"]
-
-    with pytest.raises(KeyboardInterrupt):
-        writer.write(start(), patient=True)
-
-    assert isinstance(writer.write(start("b")), Started)
-
-
 def test_what_may_make_a_run_due_nudges(store: Flaky, writer: Writer) -> None:
     writer.write(start())
     writer.write(send())
@@ -431,32 +173,29 @@ def test_parking_nudges_and_a_step_does_not(store: Flaky, writer: Writer) -> Non
     assert (before, store.nudges) == (0, 1)
 
 
-def test_a_closed_writer_refuses(writer: Writer) -> None:
-    writer.close()
+def test_many_operations_are_written_in_few_groups(store: Flaky, writer: Writer) -> None:
+    results = writer.write_many([start(f"r{n}") for n in range(100)])
 
-    with pytest.raises(StoreError, match="closed"):
-        writer.write(start())
-
-
-def test_closing_writes_what_is_pending(store: Flaky, writer: Writer) -> None:
-    listener = Listener()
-    for n in range(20):
-        writer.submit(start(f"r{n}"), n, listener)
-
-    writer.close()
-
-    assert all(isinstance(outcome, Started) for _, outcome in listener.wait_for(20))
+    assert [result.run for result in results if isinstance(result, Started)] == list(range(1, 101))
+    assert len(store.batches) < 50
 
 
-def test_closing_while_the_store_fails_tells_everybody(store: Flaky, writer: Writer, crowd: ThreadPoolExecutor) -> None:
-    store.plan = ["no"] * 100_000
-    waiting = crowd.submit(writer.write, start(), patient=True)
-    until(lambda: not writer.healthy)
+def test_the_first_error_of_many_is_raised(store: Flaky, writer: Writer) -> None:
+    (run,) = owned(store, "r")
 
-    writer.close()
+    with pytest.raises(GuardFailed):
+        writer.write_many([start("a"), change(run, consume=[4]), start("b")])
+
+
+def test_no_operations_are_written_at_once(store: Flaky, writer: Writer) -> None:
+    assert writer.write_many([]) == []
+
+
+def test_many_operations_give_up_when_the_store_does_not_answer(store: Flaky, writer: Writer) -> None:
+    store.plan = ["no"] * 1_000
 
     with pytest.raises(StoreError):
-        waiting.result(5)
+        writer.write_many([start()])
 
 
 def test_a_writer_works_with_any_driver() -> None:

@@ -11,7 +11,7 @@ ROWS = {
     "core": 1,
     "engine": 2, "drivers": 2,
     "primitives": 3,
-    "definitions": 4, "registry": 4, "plain": 4,
+    "definitions": 4, "registry": 4, "calls": 4, "plain": 4, "awaited": 4,
     "client": 5, "runtime": 5, "check": 5,
     "dev": 6, "aio": 6, "": 6,
     "cli": 8, "__main__": 9,
@@ -23,6 +23,8 @@ SIDEWAYS = {
     ("codec", "errors"),
     ("durations", "errors"),
     ("definitions", "registry"),
+    ("plain", "calls"),
+    ("awaited", "calls"),
     ("client", "runtime"),
     ("check", "runtime"),
 }

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from flowkit.core.change import Change, Park
 from flowkit.core.entry import Entry
@@ -86,12 +86,12 @@ class Hold:
 class Case:
     """A group of cases. pytest makes an instance for each, so that every case has a driver of its own."""
 
-    make_driver: ClassVar[Callable[[], Driver]]
+    make_driver: Callable[[], Driver]
     driver: Driver
     worker: int
 
     def setup_method(self) -> None:
-        self.driver = type(self).make_driver()
+        self.driver = self.make_driver()
         self.worker = self.join()
         self._ops = 0
 

@@ -14,6 +14,8 @@ __all__ = ["Changes"]
 
 
 class Changes(Case):
+    """What one commit of a pass writes."""
+
     def test_an_entry_is_kept_as_it_was_given(self) -> None:
         hold = self.held()
         entry = Entry(
@@ -73,6 +75,16 @@ class Changes(Case):
         assert entry.args is None
         assert entry.args_crc == crc32(b"[1]")
         assert self.driver.body(BodyRef(run=hold.run, entry=1, field="args")) == b"[1]"
+
+    def test_a_sum_of_arguments_that_was_given_is_kept(self) -> None:
+        hold = self.held()
+        hold.write(add=[completed(1, args=b"[1]", args_crc=77), opened(2)])
+
+        hold.write(set=[completed(2, args=b"[2]", args_crc=78)])
+
+        assert [entry.args_crc for entry in self.view(hold.run).entries] == [77, 78]
+        assert self.driver.body(BodyRef(run=hold.run, entry=1, field="args")) == b"[1]"
+        assert self.driver.body(BodyRef(run=hold.run, entry=2, field="args")) == b"[2]"
 
     def test_an_open_entry_is_set(self) -> None:
         hold = self.held()

@@ -13,6 +13,8 @@ LATER = NOW + 60
 
 
 class Claims(Case):
+    """Due runs and bells."""
+
     def test_a_due_run_is_claimed(self) -> None:
         self.start()
 
@@ -199,6 +201,8 @@ class Claims(Case):
 
 
 class Adopting(Case):
+    """Blocked runs, runs owned without knowing it, and runs lost."""
+
     def blocked(self, id: str = "r", **fields: Any) -> Hold:
         hold = self.held(id)
         hold.write(bump="block", status="blocked", finish=Finish(error=b'"E"'), error_line="E", **fields)

@@ -10,6 +10,8 @@ __all__ = ["Endings"]
 
 
 class Endings(Case):
+    """A run that ends, parks, or is given up."""
+
     def test_completing_stores_the_output(self) -> None:
         hold = self.held()
 

@@ -12,6 +12,8 @@ __all__ = ["Bumps", "Fences", "Guards", "Sends"]
 
 
 class Fences(Case):
+    """Epoch and head: writes that come too late change nothing."""
+
     def test_a_change_moves_the_head(self) -> None:
         hold = self.held()
 
@@ -95,6 +97,8 @@ class Fences(Case):
 
 
 class Guards(Case):
+    """Writes that contradict what is stored are errors of the whole write."""
+
     def test_an_entry_number_is_used_once(self) -> None:
         hold = self.held()
         hold.write(add=[completed(1, "a")])
@@ -170,6 +174,8 @@ class Guards(Case):
 
 
 class Bumps(Case):
+    """Recover, replay and block."""
+
     def bump(self, hold: Hold, bump: str, **fields: Any) -> Any:
         base: dict[str, Any] = {"op": "op-b", "who": "me", "status": "pending", "finish": Finish()}
         return self.one(hold.change(bump=bump, **{**base, **fields}))
@@ -256,6 +262,8 @@ class Bumps(Case):
 
 
 class Sends(Case):
+    """Messages that go with a Change."""
+
     def test_a_send_goes_with_its_change(self) -> None:
         hold = self.held()
         self.start("to")

@@ -10,6 +10,8 @@ __all__ = ["Messages"]
 
 
 class Messages(Case):
+    """Messages from outside."""
+
     def test_a_message_gets_the_next_number(self) -> None:
         self.start()
 

@@ -12,6 +12,8 @@ __all__ = ["Bodies", "Histories", "Lists"]
 
 
 class Lists(Case):
+    """Every filter of the run list, and its pages."""
+
     def ids(self, **fields: Any) -> list[str]:
         return [row.id for row in self.driver.runs(RunQuery(**fields))]
 
@@ -199,6 +201,8 @@ class Lists(Case):
 
 
 class Histories(Case):
+    """Windows of a history."""
+
     def entries(self, count: int = 6) -> int:
         hold = self.held()
         hold.write(add=[completed(n) for n in range(1, count + 1)])
@@ -260,6 +264,8 @@ class Histories(Case):
 
 
 class Bodies(Case):
+    """One body at a time, of any bytes."""
+
     def test_each_body_of_an_entry_is_read_alone(self) -> None:
         hold = self.held()
         hold.write(add=[completed(1, output=b"1", error=b"2", patch=b"3", args=b"4")])

@@ -9,6 +9,8 @@ __all__ = ["Starts"]
 
 
 class Starts(Case):
+    """New runs, taken ids and repeats."""
+
     def test_a_start_makes_a_pending_run(self) -> None:
         started = self.start()
 

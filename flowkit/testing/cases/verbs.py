@@ -73,6 +73,8 @@ for _verb in get_args(Verb):
 
 
 class Verbs(Case):
+    """What a verb does beside the status."""
+
     def test_a_verb_for_nobody_says_so(self) -> None:
         assert self.steer("wake", "nobody") == NoRun()
 

@@ -13,6 +13,8 @@ DAY = 86_400.0
 
 
 class Takeover(Case):
+    """Dead workers and what they held."""
+
     def test_the_runs_of_a_dead_worker_are_due(self) -> None:
         hold = self.held()
 
@@ -154,6 +156,8 @@ class Takeover(Case):
 
 
 class Retention(Case):
+    """What is kept, and for how long."""
+
     def test_runs_are_kept_for_ever_by_default(self) -> None:
         self.ended()
 
@@ -262,6 +266,8 @@ class Retention(Case):
 
 
 class Waiting(Case):
+    """Nudges, tokens, wake-ups."""
+
     def settle(self) -> None:
         """Hear of all that has happened so far."""
         while self.driver.wait(0):

@@ -11,7 +11,7 @@ from typing import Any
 
 from flowkit.codec import Coder, coder, signature_coders
 from flowkit.core.entry import KINDS
-from flowkit.core.location import check_name, check_run_id
+from flowkit.core.location import check_key, check_name, check_run_id
 from flowkit.durations import epoch, seconds
 from flowkit.primitives.block import CATCHABLE, Block
 from flowkit.primitives.branches import Join, Race
@@ -22,6 +22,7 @@ from flowkit.primitives.migrate import Removed, Version
 from flowkit.primitives.sleep import Sleep
 
 __all__ = [
+    "DEFAULT_CATCH",
     "DEFAULT_PRUNE_EVERY",
     "UNSET",
     "build_block",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 DEFAULT_PRUNE_EVERY = 20
+DEFAULT_CATCH = ("step", "join", "race")
 UNSET: Any = type("Unset", (), {"__repr__": lambda self: "…"})()
 """Tells "not given" from a given None."""
 
@@ -46,10 +48,12 @@ Functions = Mapping[str, Callable[[], Any]]
 
 
 def build_sleep(duration: Duration, name: str | None) -> Sleep:
+    """`sleep`."""
     return Sleep(*_named(name, "sleep"), seconds=seconds(duration))
 
 
 def build_sleep_until(instant: datetime | float, name: str | None) -> Sleep:
+    """`sleep_until`."""
     return Sleep(*_named(name, "sleep"), until=epoch(instant))
 
 
@@ -61,6 +65,7 @@ def build_receive(
     front: Any,
     count: int | None = None,
 ) -> Receive:
+    """`receive`, and with a `count` `receive_batch`; `front` runs a completion in the caller's colour."""
     if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
         raise TypeError(f"count is a whole number, not {count!r}")
     if count is not None and count < 1:
@@ -72,19 +77,12 @@ def build_receive(
 
 
 def build_send(run_id: str, name: str, data: Any, key: str | None) -> SendMessage:
+    """`send`."""
     return SendMessage(check_run_id(run_id), check_name(name, "message name"), data, check_key(key))
 
 
-def check_key(key: str | None) -> str | None:
-    """A deduplication key: any text of 1 to 200 characters."""
-    if key is None:
-        return None
-    if not isinstance(key, str):
-        raise TypeError(f"key is text, not {type(key).__name__}")
-    return check_run_id(key)
-
-
 def build_loop(body: Callable[..., Any], state: Any, name: str | None, prune_every: int, keep: int | None) -> Loop:
+    """`loop`; a `state` that is UNSET makes it stateless."""
     if prune_every < 1:
         raise ValueError(f"prune_every is a number of turns, at least 1, not {prune_every}")
     keep = prune_every if keep is None else keep
@@ -104,10 +102,12 @@ def build_loop(body: Callable[..., Any], state: Any, name: str | None, prune_eve
 
 
 def build_join(name: Any, mapping: Functions | None, branches: Functions) -> Join:
+    """`join`."""
     return Join(*_branched(name, mapping, branches, "join"))
 
 
 def build_race(name: Any, mapping: Functions | None, branches: Functions) -> Race:
+    """`race`."""
     made = Race(*_branched(name, mapping, branches, "race"))
     if not made.branches:
         raise ValueError("a race needs at least one branch")
@@ -115,6 +115,7 @@ def build_race(name: Any, mapping: Functions | None, branches: Functions) -> Rac
 
 
 def build_block(body: Callable[[], Any], name: str | None, catch: Iterable[str]) -> Block:
+    """`attempt`."""
     caught = (catch,) if isinstance(catch, str) else tuple(catch)
     unknown = [each for each in caught if each not in CATCHABLE]
     if unknown:
@@ -123,6 +124,7 @@ def build_block(body: Callable[[], Any], name: str | None, catch: Iterable[str])
 
 
 def build_checkpoint(name: str) -> Checkpoint:
+    """`checkpoint`."""
     return Checkpoint(check_name(name, "checkpoint name"))
 
 
@@ -136,6 +138,7 @@ def build_removed(name: str, kind: str) -> Removed:
 
 
 def build_version(name: str, latest: int) -> Version:
+    """`version`."""
     if isinstance(latest, bool) or not isinstance(latest, int) or latest < 1:
         raise ValueError(f"latest is a whole number, at least 1, not {latest!r}")
     return Version(check_name(name, "version name"), latest)

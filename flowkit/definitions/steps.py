@@ -1,6 +1,6 @@
-"""`@step` and `@workflow`: what a decorated function becomes.
+"""`@step`: what a decorated function becomes.
 
-Both decorate plain and async functions and keep their signatures for type checkers. Outside a run both are ordinary calls.
+It decorates plain and async functions and keeps their signatures for type checkers. Outside a run it is an ordinary call.
 Everything that can be wrong with an option is said at decoration.
 """
 
@@ -9,42 +9,25 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from types import ModuleType
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, cast, overload
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
-from flowkit import registry
 from flowkit.codec import signature_coders
-from flowkit.core.events import ErrorEvent
 from flowkit.core.location import check_name
 from flowkit.core.outcome import Done, Failed, unwrap
 from flowkit.core.retry import RetryPolicy
+from flowkit.definitions.options import Duration, count, function_name
 from flowkit.durations import seconds
 from flowkit.engine.arguments import ArgumentBinder, rollback_names
 from flowkit.engine.replay import call, promise
 from flowkit.engine.scope import in_run
 from flowkit.engine.source import caller
-from flowkit.errors import InvalidName, WrongColour
+from flowkit.errors import WrongColour
 from flowkit.primitives.block import Attempt, attempt_of
 from flowkit.primitives.step import StepCall, StepPlan
-from flowkit.signatures import InputCodec
 
-__all__ = [
-    "DEFAULT_BACKOFF",
-    "DEFAULT_BACKOFF_MAX",
-    "DEFAULT_RETRIES",
-    "DEFAULT_TIMEOUT",
-    "Duration",
-    "LaunchOptions",
-    "Step",
-    "Workflow",
-    "known_workflows",
-    "step",
-    "workflow",
-    "workflows_in",
-]
+__all__ = ["DEFAULT_BACKOFF", "DEFAULT_BACKOFF_MAX", "DEFAULT_RETRIES", "DEFAULT_TIMEOUT", "Step", "step"]
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -52,15 +35,12 @@ R = TypeVar("R", covariant=True)
 T = TypeVar("T")
 S = TypeVar("S")
 
-Duration = float | timedelta | str
 RetryOn = type[BaseException] | tuple[type[BaseException], ...] | Callable[[BaseException], bool]
-OnError = Callable[[ErrorEvent], object]
 
 DEFAULT_RETRIES = 3
 DEFAULT_BACKOFF = 0.1
 DEFAULT_BACKOFF_MAX = 30.0
 DEFAULT_TIMEOUT = 30.0
-DEFAULT_MAX_CRASHES = 10
 
 
 class Step(Generic[P, R]):
@@ -95,12 +75,15 @@ class Step(Generic[P, R]):
     @overload
     def __get__(self, instance: None, owner: type) -> Step[P, R]: ...
     @overload
+    def __get__(self, instance: Step[..., Any], owner: type) -> Step[P, R]: ...  # type checkers bind what `aio` gives, too
+    @overload
     def __get__(self: Step[Concatenate[S, Q], T], instance: S, owner: type) -> Step[Q, T]: ...
     def __get__(self, instance: Any, owner: type) -> Any:
         """Bind as a function does; `self` is passed to the body and not recorded."""
-        if instance is None:
+        binds = getattr(self._plan.function, "__get__", None)
+        if instance is None or binds is None:
             return self
-        bound = self._plan.function.__get__(instance, owner)
+        bound = binds(instance, owner)
         plan = replace(self._plan, function=bound, bind=ArgumentBinder(bound))
         return Step(plan, self._options, awaited=self._awaited)
 
@@ -220,7 +203,9 @@ def step(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
         TypeError, ValueError, InvalidName: an option that cannot be.
     """
     if function is None:
-        _plan(_probe, **{**options, "name": options.get("name") or "probe", "rollback": None})  # bad options fail here
+        _plan(
+            _probe, **{**options, "name": "probe" if options.get("name") is None else options["name"], "rollback": None}
+        )  # bad options fail here
         return lambda real: Step(_plan(real, **options), options)
     return Step(_plan(function, **options), options)
 
@@ -255,39 +240,22 @@ def _plan(
     limit = None if timeout is None else seconds(timeout, "timeout")
     return StepPlan(
         function=function,
-        name=_function_name(function, "step") if name is None else check_name(name, "step name"),
+        name=function_name(function, "step") if name is None else check_name(name, "step name"),
         explicit=name is not None,
         awaits=inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(function),
-        policy=RetryPolicy(_count(retries, "retries"), seconds(backoff, "backoff"), seconds(backoff_max, "backoff_max"), jitter),
+        policy=RetryPolicy(count(retries, "retries"), seconds(backoff, "backoff"), seconds(backoff_max, "backoff_max"), jitter),
         timeout=limit or None,
         retry_on_timeout=retry_on_timeout,
         retry_on=_predicate(retry_on),
         rollback=rollback,
         rollback_names=rollback_names(rollback, binder) if rollback is not None else (),
-        rollback_retries=_count(rollback_retries, "rollback_retries"),
+        rollback_retries=count(rollback_retries, "rollback_retries"),
         ephemeral=ephemeral,
         at_most_once=at_most_once,
         record_args=record_args,
         returns=signature_coders(function).returns,
         bind=binder,
     )
-
-
-def _function_name(function: Callable[..., Any], what: str) -> str:
-    name = getattr(function, "__name__", None)
-    if name is None:
-        name = getattr(getattr(function, "func", None), "__name__", "")  # functools.partial
-    if not name or name == "<lambda>":
-        raise InvalidName(f'a {what} made of a lambda or another nameless callable needs a name: {what}(…, name="charge")')
-    return check_name(name, f"{what} name")
-
-
-def _count(number: int, what: str) -> int:
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise TypeError(f"{what} is a whole number, not {number!r}")
-    if number < 0:
-        raise ValueError(f"{what} cannot be negative: {number}")
-    return number
 
 
 def _predicate(retry_on: RetryOn | None) -> Callable[[BaseException], bool] | None:
@@ -299,133 +267,3 @@ def _predicate(retry_on: RetryOn | None) -> Callable[[BaseException], bool] | No
     if isinstance(retry_on, tuple) or not callable(retry_on):
         raise TypeError(f"retry_on takes exception types or a predicate, not {retry_on!r}")
     return cast(Callable[[BaseException], bool], retry_on)
-
-
-@dataclass(frozen=True, slots=True)
-class LaunchOptions:
-    """How a run of a workflow begins. `delay` is seconds."""
-
-    tags: tuple[str, ...] = ()
-    delay: float = 0.0
-    if_exists: Literal["return", "reject"] = "return"
-
-
-class Workflow(Generic[P, R]):
-    """A function that orchestrates steps and whose every run is recorded. Made by `workflow`."""
-
-    def __init__(
-        self,
-        function: Callable[P, R],
-        *,
-        name: str | None = None,
-        on_error: OnError | None = None,
-        max_crashes: int = DEFAULT_MAX_CRASHES,
-        launch: LaunchOptions | None = None,
-    ) -> None:
-        self.function = function
-        self.name = _function_name(function, "workflow") if name is None else check_name(name, "workflow name")
-        self.on_error = on_error
-        self.max_crashes = max_crashes
-        self.launch = launch or LaunchOptions()
-        self.awaits = inspect.iscoroutinefunction(function)
-        self.input = InputCodec(function)
-        self.returns = signature_coders(function).returns
-        functools.update_wrapper(self, function)
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self.function(*args, **kwargs)
-
-    def options(
-        self,
-        *,
-        tags: Sequence[str] | None = None,
-        delay: Duration | None = None,
-        if_exists: Literal["return", "reject"] | None = None,
-    ) -> Workflow[P, R]:
-        """The same workflow, launched otherwise: with these tags, after a delay, or refusing an id that is in use."""
-        launch = LaunchOptions(
-            tags=self.launch.tags if tags is None else _tags(tags),
-            delay=self.launch.delay if delay is None else seconds(delay, "delay"),
-            if_exists=self.launch.if_exists if if_exists is None else _if_exists(if_exists),
-        )
-        return Workflow(self.function, name=self.name, on_error=self.on_error, max_crashes=self.max_crashes, launch=launch)
-
-    def __repr__(self) -> str:
-        return f"<workflow {self.name!r}>"
-
-
-@overload
-def workflow(function: Callable[P, R], /) -> Workflow[P, R]: ...
-@overload
-def workflow(
-    *,
-    name: str | None = ...,
-    on_error: OnError | None = ...,
-    max_crashes: int = ...,
-    tags: Sequence[str] = ...,
-) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
-def workflow(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    on_error: OnError | None = None,
-    max_crashes: int = DEFAULT_MAX_CRASHES,
-    tags: Sequence[str] = (),
-) -> Any:
-    """Make a function a workflow: its runs are recorded and resume where they stood.
-
-    `on_error` is told of each failure once it is durable. A run whose process died `max_crashes` times in a row without
-    progress is quarantined.
-
-    Raises:
-        TypeError, ValueError, InvalidName: an option that cannot be.
-    """
-    if _count(max_crashes, "max_crashes") < 1:
-        raise ValueError("max_crashes must be at least 1")
-    if name is not None:
-        check_name(name, "workflow name")
-    launch = LaunchOptions(tags=_tags(tags))
-
-    def decorate(real: Callable[..., Any]) -> Workflow[..., Any]:
-        if not callable(real) or isinstance(real, Step):
-            raise TypeError(f"a workflow is made of a function, not of {real!r}")
-        made = Workflow(real, name=name, on_error=on_error, max_crashes=max_crashes, launch=launch)
-        registry.remember(made)
-        return made
-
-    return decorate if function is None else decorate(function)
-
-
-def workflows_in(module: ModuleType) -> dict[str, Workflow[..., Any]]:
-    """The workflows that a module's attributes hold, by name."""
-    return {value.name: value for value in vars(module).values() if isinstance(value, Workflow)}
-
-
-def known_workflows() -> dict[str, Workflow[..., Any]]:
-    """All workflows that this process has decorated, by name."""
-    return {name: made for name, made in registry.known().items() if isinstance(made, Workflow)}
-
-
-def _tags(tags: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(tags, str):
-        raise TypeError(f"tags is a sequence of names, not the text {tags!r}: write ({tags!r},)")
-    if len(tags) > _MAX_TAGS:
-        raise ValueError(f"a run can have {_MAX_TAGS} tags, not {len(tags)}")
-    checked = tuple(dict.fromkeys(check_name(tag, "tag") for tag in tags))
-    for tag in checked:
-        if len(tag) > _MAX_TAG:
-            raise InvalidName(f"tag {tag[:40]!r}… has {len(tag)} characters; {_MAX_TAG} are allowed")
-    return checked
-
-
-def _if_exists(choice: str) -> Literal["return", "reject"]:
-    if choice == "return":
-        return "return"
-    if choice == "reject":
-        return "reject"
-    raise ValueError(f'if_exists is "return" or "reject", not {choice!r}')
-
-
-_MAX_TAGS = 20
-_MAX_TAG = 100

@@ -1,0 +1,112 @@
+"""`doctor`: whether the database is well, and what is waiting in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flowkit.cli.checkup import Finding, Report, examine_file
+from flowkit.cli.failure import STORE, Failure
+from flowkit.cli.options import as_json, database
+from flowkit.cli.store import file_of, looking
+from flowkit.errors import FlowkitError
+
+if TYPE_CHECKING:
+    from flowkit.drivers.base import WorkerRow
+
+__all__ = ["doctor_command"]
+
+
+@click.command("doctor", short_help="Examine the database.")
+@click.option("--full", is_flag=True, help="Read and check every page and index; slow on a large file.")
+@database
+@as_json
+def doctor_command(full: bool, db: str, as_json: bool) -> None:
+    """Examine the database without writing to it: integrity, schema, sizes, runs, workers, what is overdue.
+
+    The exit code is 4 if something is wrong with the database itself.
+
+    \b
+    Example:
+      flowkit doctor --db orders.db --full
+    """
+    from flowkit.cli.render import print_json
+    from flowkit.clock import SystemClock
+
+    now = SystemClock().now()
+    file = file_of(db)
+    report = Report({"database": db}) if file is None else _of_file(file, now, full)
+    workers = _workers(db, report)
+    if as_json:
+        hints = [finding.text for finding in report.findings]
+        print_json(
+            {**report.facts, "workers": [_worker_data(each) for each in workers], "healthy": report.healthy, "hints": hints}
+        )
+    else:
+        _print(report, workers, now)
+    if not report.healthy:
+        raise SystemExit(STORE)
+
+
+def _of_file(file: Path, now: float, full: bool) -> Report:
+    if file.is_dir():
+        raise Failure(f"{file} is a folder. Name a database file in it.", STORE)
+    if not file.exists():
+        raise Failure(f"there is no database {str(file)!r}. Name one with --db or $FLOWKIT_DB.", STORE)
+    return examine_file(file, now, full=full)
+
+
+def _workers(db: str, report: Report) -> list[WorkerRow]:
+    if not report.healthy:
+        return []
+    try:
+        with looking(db) as flowkit:
+            return [worker for worker in flowkit.driver.workers() if worker.state == "live"]
+    except FlowkitError as error:
+        report.findings.append(Finding(str(error)))
+        return []
+
+
+def _worker_data(worker: WorkerRow) -> dict[str, Any]:
+    return {
+        "id": worker.id, "host": worker.host, "pid": worker.pid, "alive": worker.alive, "runs": worker.owned,
+        "started_at": worker.started_at, "seen_at": worker.seen_at,
+    }  # fmt: skip
+
+
+def _print(report: Report, workers: list[WorkerRow], now: float) -> None:
+    from flowkit.cli.render import print_fields, when
+
+    facts = report.facts
+    runs: dict[str, int] = facts.get("runs", {})
+    due = facts.get("next_due")
+    fields = [
+        ("database", f"{facts['database']}"),
+        ("size", f"{facts.get('file_bytes', 0):,} bytes, log {facts.get('log_bytes', 0):,}"),
+        ("integrity", _said(facts.get("integrity"))),
+        ("schema", str(facts.get("schema", ""))),
+        ("sqlite", facts.get("sqlite", "")),
+        ("locks", f"{facts['lock_folder']}, {facts['lock_files']} files" if facts.get("lock_folder") else ""),
+        ("runs", ", ".join(f"{count:,} {status}" for status, count in runs.items()) or "none"),
+        ("entries", f"{facts.get('entries', 0):,}, and {facts.get('messages', 0):,} messages that wait"),
+        ("next due", "" if due is None else f"{due['id']} ({due['workflow']}) {when(due['wake_at'], now)}"),
+    ]
+    fields += [("worker", _worker_text(worker, now)) for worker in workers] or [("workers", "none")]
+    print_fields([(name, value) for name, value in fields if value])
+    for finding in report.findings:
+        click.echo(f"\n{'✕' if finding.trouble else '•'} {finding.text}")
+    if report.healthy:
+        click.echo("\n✓ the database is well")
+
+
+def _said(integrity: Any) -> str:
+    return "" if integrity is None else integrity if isinstance(integrity, str) else "\n".join(integrity)
+
+
+def _worker_text(worker: WorkerRow, now: float) -> str:
+    from flowkit.cli.render import ago
+
+    life = "alive" if worker.alive else "dead: another worker takes its runs over"
+    return f"pid {worker.pid} on {worker.host}, {life}, {worker.owned} runs, since {ago(worker.started_at, now)}"

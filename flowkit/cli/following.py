@@ -1,0 +1,82 @@
+"""Waiting for a run to end, with a live line on a terminal and in silence elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flowkit.cli.render import STATES, ago, compact
+from flowkit.durations import format_seconds
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from flowkit.client import Flowkit, Run
+    from flowkit.drivers.base import RunRow
+
+__all__ = ["follow", "progress_line"]
+
+LOOK_SECONDS = 0.2
+_PAUSED = "run {id} is paused: `flowkit resume {id}` lets it go on"
+
+
+def follow(flowkit: Flowkit, run: Run[Any]) -> str:
+    """Wait until the run has ended or is blocked; its status then."""
+    told = False
+    with _spinner() if sys.stderr.isatty() else nullcontext() as spinner:
+        while True:
+            row = _ended(flowkit, run)
+            if isinstance(row, str):
+                return row
+            if row.status == "paused" and not told:
+                told = True
+                click.echo(_PAUSED.format(id=run.id), err=True)
+            if spinner is not None:
+                spinner.update(progress_line(row, flowkit.house.clock.now()))
+
+
+def _ended(flowkit: Flowkit, run: Run[Any]) -> str | RunRow:
+    from flowkit.cli.store import row_of
+    from flowkit.errors import HistoryDiverged, RunCancelled, RunConflict, RunFailed
+
+    try:
+        run.result(timeout=LOOK_SECONDS)
+    except TimeoutError:
+        return row_of(flowkit, run)
+    except (RunFailed, RunCancelled, HistoryDiverged, RunConflict):
+        return run.status()
+    return "completed"
+
+
+def progress_line(row: RunRow, now: float) -> str:
+    """Where a run is, on one line: ``order-7  ▶ running  charge, 2 attempts  3 entries  12s``."""
+    icon = STATES[row.status][0]
+    parts = [row.id, f"{icon} {row.status}"]
+    if row.waiting:
+        names = "any message" if row.waiting == ("*",) else ", ".join(row.waiting)
+        until = "" if row.wake_at is None else f", {format_seconds(max(0.0, row.wake_at - now))} at most"
+        parts.append(f"waits for {names}{until}")
+    elif row.current:
+        parts.append(compact(row.current, 50) + (f", {row.attempts} attempts" if row.attempts > 1 else ""))
+    if row.status == "sleeping" and not row.waiting and row.wake_at is not None:
+        parts.append(f"due {ago(row.wake_at, now)}")
+    parts += [f"{row.entries} entries", format_seconds(max(0.0, now - (row.started_at or row.created_at)))]
+    return "  ".join(parts)
+
+
+@contextmanager
+def _spinner() -> Iterator[Status]:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.status import Status
+
+    class Plain(Status):
+        def update(self, status: Any = None, **options: Any) -> None:
+            super().update(escape(status) if isinstance(status, str) else status, **options)
+
+    with Plain("starting", console=Console(stderr=True, highlight=False)) as spinner:
+        yield spinner

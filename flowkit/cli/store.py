@@ -1,0 +1,88 @@
+"""Opening the database for a command. What only looks opens it read-only; only what starts runs may create it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flowkit.cli.failure import NOT_FOUND, STORE, Failure
+
+if TYPE_CHECKING:
+    from flowkit.client import Flowkit, Run
+    from flowkit.drivers.base import RunRow
+
+__all__ = ["file_of", "find_run", "looking", "row_of", "steering"]
+
+PATIENCE_SECONDS = 5.0
+"""How long a command waits for a database that another program holds locked."""
+
+_NEAR = 500
+
+
+@contextmanager
+def looking(db: str) -> Iterator[Flowkit]:
+    """The database, opened to be read."""
+    with _opened(db, readonly=True) as flowkit:
+        yield flowkit
+
+
+@contextmanager
+def steering(db: str, *, create: bool = False) -> Iterator[Flowkit]:
+    """The database, opened for writing without a worker; made anew only if `create` says so."""
+    with _opened(db, readonly=False, create=create) as flowkit:
+        yield flowkit
+
+
+@contextmanager
+def _opened(db: str, *, readonly: bool, create: bool = False) -> Iterator[Flowkit]:
+    from flowkit.client import Flowkit
+    from flowkit.drivers import open_driver
+
+    file = file_of(db)
+    if file is not None and not create and not file.exists():
+        raise Failure(
+            f"there is no database {str(file)!r}. Name one with --db or $FLOWKIT_DB, or start a run in it first.", STORE
+        )
+    driver = open_driver(db, readonly=readonly and file is not None, busy_seconds=PATIENCE_SECONDS)
+    with Flowkit(driver, worker=False, workflows=(), patience_seconds=PATIENCE_SECONDS) as flowkit:
+        yield flowkit
+
+
+def file_of(db: str) -> Path | None:
+    """The SQLite file that `db` names, None if it names none."""
+    if db.startswith("sqlite:///"):
+        db = db.removeprefix("sqlite:///")
+    return None if "://" in db or db in (":memory:", "") else Path(db)
+
+
+def find_run(flowkit: Flowkit, id: str) -> Run[Any]:
+    """The run with this id; a `Failure` that names similar ids if there is none."""
+    from flowkit.errors import RunNotFound
+
+    try:
+        return flowkit.get(id)
+    except RunNotFound as error:
+        raise Failure(_not_found(flowkit, id), NOT_FOUND) from error
+
+
+def row_of(flowkit: Flowkit, run: Run[Any]) -> RunRow:
+    """The run's row as it stands now."""
+    row = flowkit.driver.get(run.id)
+    if row is None:
+        raise Failure(f"run {run.id!r} is gone: its retention is over", NOT_FOUND)
+    return row
+
+
+def _not_found(flowkit: Flowkit, id: str) -> str:
+    from flowkit.drivers.base import RunQuery
+
+    ids = [row.id for row in flowkit.driver.runs(RunQuery(limit=_NEAR))]
+    if id:
+        ids += [row.id for row in flowkit.driver.runs(RunQuery(id_prefix=id, limit=3))]
+    begin = [known for known in ids if id and known.startswith(id)]
+    near = list(dict.fromkeys([*begin, *get_close_matches(id, ids, n=3)]))[:3]
+    hint = f"Did you mean {', '.join(near)}?" if near else "`flowkit list` shows the newest."
+    return f"there is no run {id!r}. {hint}"

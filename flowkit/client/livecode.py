@@ -1,0 +1,171 @@
+"""What a program that reloads user code tells those who look at runs: the code that is loaded, and whether it fits.
+
+Plain frozen data and one protocol. The reload server supplies it, the inspector shows it, and neither imports the other;
+where no code is loaded at all (looking at a database alone) there is simply no `CodeInfo`. Nothing here is decoded or
+executed: annotations, defaults and source lines are texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+__all__ = [
+    "Cause",
+    "CodeInfo",
+    "CodeState",
+    "CodeStatus",
+    "Fault",
+    "LoadError",
+    "Parameter",
+    "ParameterKind",
+    "SourceLine",
+    "StartAnswer",
+    "StartWish",
+    "StepInfo",
+    "WorkflowInfo",
+]
+
+CodeStatus = Literal["loading", "loaded", "broken", "stuck", "dead"]
+ParameterKind = Literal["str", "int", "float", "bool", "date", "datetime", "choice", "json"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of a workflow, as a form shows it. `default` is JSON text; `choices` are those of an Enum or Literal."""
+
+    name: str
+    kind: ParameterKind = "json"
+    annotation: str = ""
+    required: bool = True
+    optional: bool = False
+    default: str = ""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepInfo:
+    """A step that a workflow's file defines. `source` is ``file:line``."""
+
+    name: str
+    source: str = ""
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowInfo:
+    """A workflow of the loaded code."""
+
+    name: str
+    doc: str = ""
+    source: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    steps: tuple[StepInfo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """One reason why runs do not fit the loaded code. `lines` are what to add at `source`; empty: none was found."""
+
+    workflow: str
+    runs: int
+    recorded: str
+    made: str
+    location: str
+    source: str = ""
+    lines: tuple[str, ...] = ()
+    advice: str = ""
+    run_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceLine:
+    """A line of the user's file as it was when it was loaded; `marked` is the one meant."""
+
+    number: int
+    text: str
+    marked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadError:
+    """Why the newest code does not run. `frames` are the user's own, outermost first; `output` is the end of stderr."""
+
+    type: str
+    message: str
+    source: str = ""
+    lines: tuple[SourceLine, ...] = ()
+    frames: tuple[str, ...] = ()
+    hint: str = ""
+    output: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeState:
+    """What is loaded now. `code` is the newest code's fingerprint, `running` the one that executes runs.
+
+    `version` grows with every change of this state. `changes` are lines such as ``+ notify``; `checking`, `fits` and `held`
+    count open runs; `unchecked` those that no check reached.
+    """
+
+    version: int
+    status: CodeStatus
+    app: str
+    code: str = ""
+    running: str = ""
+    seconds: float = 0.0
+    changes: tuple[str, ...] = ()
+    checking: int = 0
+    fits: int = 0
+    held: int = 0
+    unchecked: int = 0
+    causes: tuple[Cause, ...] = ()
+    error: LoadError | None = None
+    workflows: tuple[WorkflowInfo, ...] = ()
+    found: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    can_kill: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartWish:
+    """A start as a form asks for it. `arguments` are JSON texts by parameter; `id` empty: make one up."""
+
+    workflow: str
+    id: str = ""
+    arguments: dict[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    delay: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What is wrong with one field: a parameter's name, ``id``, ``delay``, or ``""`` for the whole."""
+
+    field: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartAnswer:
+    """The run that was started or found, or the faults of the wish."""
+
+    run_id: str = ""
+    created: bool = False
+    faults: tuple[Fault, ...] = ()
+
+
+class CodeInfo(Protocol):
+    """The code that is loaded. All methods may be called from any thread; `start` may block for seconds."""
+
+    def state(self) -> CodeState:
+        """What is loaded now; cheap, asked several times a second."""
+        ...
+
+    def start(self, wish: StartWish) -> StartAnswer:
+        """Check the arguments as `Flowkit.start` does, and start the run."""
+        ...
+
+    def kill(self) -> None:
+        """End an import that does not come to an end."""
+        ...

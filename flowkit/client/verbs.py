@@ -1,0 +1,202 @@
+"""Verbs as a form or a script asks for them: with an `op` that makes each happen once, and a guard on the head it was asked from.
+
+`Run` has the same verbs for programs. Here the wish may be repeated (a double click, a lost answer) and may come late, so
+every call says what became of it as a value; nothing of what a user can do wrong is an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from flowkit.client.history import entry_error
+from flowkit.client.rewind import Rewind, recovery_of, replay_of
+from flowkit.client.steering import recover_run, replay_run
+from flowkit.codec import coder
+from flowkit.core.entry import Entry
+from flowkit.core.location import check_key, check_name
+from flowkit.core.run import OPEN
+from flowkit.drivers.base import Duplicate, Ended, Full, Moved, NoRun, Result, RunView, Send, Steer, Steered, Verb
+from flowkit.errors import FlowkitError, InvalidName, PayloadError, RunConflict
+
+if TYPE_CHECKING:
+    from flowkit.client.handle import Flowkit
+
+__all__ = ["OFFERED", "Answer", "RewindPlan", "Undo", "Verbs"]
+
+_tagged = coder()
+
+OFFERED: dict[str, frozenset[str]] = {
+    "recover": frozenset(("failed",)),
+    "replay": frozenset(("pending", "sleeping", "completed", "failed", "cancelled", "paused", "blocked")),
+    "cancel": frozenset(OPEN),
+    "evict": frozenset(("running", "rolling_back")),
+    "pause": frozenset(("pending", "running", "sleeping", "rolling_back", "blocked")),
+    "resume": frozenset(("paused", "blocked")),
+    "wake": frozenset(("sleeping",)),
+    "send": frozenset(OPEN),
+}
+"""The statuses of a run in which each verb makes sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a wish. `done`: it happened, now or when it was first asked; else `message` says why not."""
+
+    outcome: Literal["done", "moved", "refused", "missing", "faulty"]
+    message: str = ""
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewindPlan:
+    """What a recover or replay would do, by location; `refused` says why it would not."""
+
+    refused: str = ""
+    again: tuple[str, ...] = ()
+    undone_again: tuple[str, ...] = ()
+    archived: tuple[str, ...] = ()
+    effects: tuple[str, ...] = ()
+    messages: int = 0
+    kept: int = 0
+    rollback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """What a cancel with rollback would undo, in that order, and what stays done."""
+
+    owing: tuple[str, ...]
+    staying: tuple[str, ...]
+
+
+class Verbs:
+    """Steers the runs of an open `Flowkit` on behalf of `who`."""
+
+    def __init__(self, flowkit: Flowkit, who: str) -> None:
+        self._flowkit = flowkit
+        self._who = who
+
+    def steer(self, id: str, verb: Verb, op: str, *, seen: int | None = None) -> Answer:
+        """Carry out a verb once. With `seen` the run must still have that head."""
+        return self._write(id, Steer(run=id, verb=verb, op=op, who=self._who, head=seen))
+
+    def recover(self, id: str, op: str, *, seen: int | None = None) -> Answer:
+        """As `Run.recover`."""
+        try:
+            result = recover_run(self._flowkit.driver, self._flowkit.writer, id, self._who, op=op, head=seen)
+        except (RunConflict, PayloadError) as error:
+            return Answer("refused", str(error))
+        return self._posted(id, result)
+
+    def replay(self, id: str, op: str, location: str | None, *, seen: int | None = None) -> Answer:
+        """As `Run.replay`."""
+        try:
+            result = replay_run(self._flowkit.driver, self._flowkit.writer, id, location, self._who, op=op, head=seen)
+        except (RunConflict, PayloadError) as error:
+            return Answer("refused", str(error))
+        except ValueError as error:
+            return Answer("faulty", str(error))
+        return self._posted(id, result)
+
+    def send(self, id: str, op: str, name: str, data: bytes, key: str | None) -> Answer:
+        """Send a message once; `data` is JSON text."""
+        try:
+            value = msgspec.json.decode(data) if data.strip() else None
+            body = _tagged.encode(value, limit=self._flowkit.house.host.max_payload)
+            message = Send(
+                to=id, message_id=op, name=check_name(name, "message name"), body=body, key=check_key(key), sender=self._who
+            )
+        except (msgspec.DecodeError, InvalidName, PayloadError, RecursionError, UnicodeDecodeError) as error:
+            return Answer("faulty", str(error))
+        return self._write(id, message)
+
+    def _write(self, id: str, op: Steer | Send) -> Answer:
+        return self._posted(id, self._flowkit.writer.write(op))
+
+    def _posted(self, id: str, result: Result | None) -> Answer:
+        row = self._flowkit.driver.get(id)
+        if row is None or isinstance(result, NoRun):
+            return Answer("missing", f"there is no run {id!r}")
+        self._flowkit.bulletin.post(row.seq)
+        match result:
+            case Moved():
+                return Answer("moved", "this run moved on since the page was made", row.status)
+            case Ended(status=status):
+                return Answer("refused", f"the run has ended: it is {status}", status)
+            case Full(size=size):
+                return Answer("refused", f"its inbox is full with {size} messages", row.status)
+            case Duplicate(first=first) if first in OFFERED["cancel"]:
+                return Answer("done", status=row.status)
+            case Steered(status=status):
+                return Answer("done", status=status)
+            case None:
+                return Answer("refused", f"nothing to do: the run is {row.status}", row.status)
+            case _:
+                return Answer("done", status=row.status)
+
+    # --- what a verb would do ---------------------------------------------------------------------------------------
+
+    def recovery(self, id: str) -> RewindPlan:
+        """What `recover` would do now."""
+        view = self._view(id)
+        if view is None:
+            return RewindPlan(refused=f"there is no run {id!r}")
+        if view.row.ending:
+            stuck = [entry.location for entry in view.entries if entry.rollback == "owes"]
+            return RewindPlan(rollback=stuck[-1] if stuck else view.row.current or "its rollback")
+        return _planned(view, lambda: recovery_of(view, self._flowkit.driver), f"the run is {view.row.status}, not failed")
+
+    def replaying(self, id: str, location: str | None) -> RewindPlan:
+        """What `replay` from there would do now."""
+        view = self._view(id)
+        if view is None:
+            return RewindPlan(refused=f"there is no run {id!r}")
+        return _planned(view, lambda: replay_of(view, location, self._flowkit.driver), "there is nothing to replay")
+
+    def undoing(self, id: str) -> Undo:
+        """What a cancel with rollback would undo."""
+        view = self._view(id)
+        entries: Sequence[Entry] = () if view is None else view.entries
+        owing = sorted((entry for entry in entries if entry.rollback == "owes"), key=lambda e: e.settled_at or 0.0, reverse=True)
+        staying = [
+            entry.location
+            for entry in entries
+            if entry.kind in ("step", "send") and entry.status == "completed" and entry.rollback != "owes"
+        ]
+        return Undo(tuple(entry.location for entry in owing), tuple(staying))
+
+    def _view(self, id: str) -> RunView | None:
+        row = self._flowkit.driver.get(id)
+        return None if row is None else self._flowkit.driver.load(row.seq)
+
+
+def _planned(view: RunView, plan: Callable[[], Rewind | None], nothing: str) -> RewindPlan:
+    try:
+        rewind = plan()
+    except (FlowkitError, ValueError) as error:
+        return RewindPlan(refused=str(error))
+    if rewind is None:
+        return RewindPlan(refused=nothing)
+    before = {entry.seq: entry for entry in view.entries}
+    steps = {entry.seq for entry in rewind.add if entry.kind == "step"}
+    gone = [seq for seq in rewind.archive if seq not in {entry.seq for entry in rewind.add}]
+    undone = {seq for seq in steps if before[seq].status == "rolled_back"}
+    touched = set(rewind.archive)
+    return RewindPlan(
+        again=tuple(before[seq].location for seq in sorted(steps - undone)),
+        undone_again=tuple(before[seq].location for seq in sorted(undone)),
+        archived=tuple(before[seq].location for seq in gone if seq in before),
+        effects=tuple(
+            before[seq].location for seq in sorted(touched) if before[seq].kind in ("step", "send") and _has_begun(before[seq])
+        ),
+        messages=len(rewind.requeue),
+        kept=sum(entry.kind == "step" and entry.status == "completed" and entry.seq not in touched for entry in view.entries),
+    )
+
+
+def _has_begun(entry: Entry) -> bool:
+    return entry.status != "pending" or entry.attempts > 0 or entry_error(entry) is not None

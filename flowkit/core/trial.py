@@ -1,0 +1,43 @@
+"""Lines tried out on a history: what a frozen pass is told to take for granted, and what it notes for whoever asks.
+
+A `removed()` that the code does not have yet counts its entry as met; a `version()` gate that it does not have yet skips the
+call behind it where older code went past. A loop turn or branch counts once, so places are patterns: `pack/~/label` is
+`label` in every turn of `pack`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+__all__ = ["Called", "Skipped", "Trial", "pattern"]
+
+_TURN = re.compile(r"(^|/)~\d+(?=/|$)")
+
+
+class Skipped(Exception):
+    """The call stands behind a gate that this run does not pass: it is worth None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call that the pass made in the scope `path`; `seq` is that of its entry, None if history lacks it."""
+
+    path: str
+    name: str
+    seq: int | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """`removed` and `guarded` are patterns of locations; `calls` are those made so far, in order."""
+
+    removed: frozenset[str] = frozenset()
+    guarded: frozenset[str] = frozenset()
+    calls: list[Called] = field(default_factory=list)
+
+
+def pattern(location: str) -> str:
+    """The location with the numbers of its turns left out."""
+    return _TURN.sub(r"\1~", location)

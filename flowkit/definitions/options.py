@@ -1,0 +1,35 @@
+"""What step and workflow options have in common: checks that say at decoration what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from flowkit.core.events import ErrorEvent
+from flowkit.core.location import check_name
+from flowkit.errors import InvalidName
+
+__all__ = ["Duration", "OnError", "count", "function_name"]
+
+Duration = float | timedelta | str
+OnError = Callable[[ErrorEvent], object]
+
+
+def function_name(function: Callable[..., Any], what: str) -> str:
+    """The default name of what is made of `function`."""
+    name = getattr(function, "__name__", None)
+    if name is None:
+        name = getattr(getattr(function, "func", None), "__name__", "")  # functools.partial
+    if not name or name == "<lambda>":
+        raise InvalidName(f'a {what} made of a lambda or another nameless callable needs a name: {what}(…, name="charge")')
+    return check_name(name, f"{what} name")
+
+
+def count(number: int, what: str) -> int:
+    """`number`, if it is a whole number from 0 on."""
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise TypeError(f"{what} is a whole number, not {number!r}")
+    if number < 0:
+        raise ValueError(f"{what} cannot be negative: {number}")
+    return number

@@ -1,0 +1,594 @@
+"""`replay()`: a run starts over from its top or from an entry; what came later is archived."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from flowkit import Break, Continue, RunConflict
+from flowkit.testing import Lab
+from tests.crashing import Script, crash_everywhere
+from tests.worlds import World, both
+
+Calls = Generator[Any, Any, Any]
+
+
+def completed(lab: Lab, world: World, script: Any, *messages: str) -> Any:
+    """A run that has ended, with these messages sent to it before its first pass."""
+    run = lab.start("r", world.flow(script))
+    for number, name in enumerate(messages):
+        run.send(name, number)
+    lab.run_to_end("r")
+    world.log.clear()
+    return run
+
+
+def locations(lab: Lab, archived: bool = False) -> list[str]:
+    """Where the run's entries stand."""
+    return [e.location for e in lab.history("r", archived)]
+
+
+def abc(do: World) -> Calls:
+    yield do.step("a")
+    yield do.sleep("1h")
+    yield do.version("v", 2)
+    got = yield do.receive("go")
+    yield do.step("b")
+    yield do.step("c")
+    return got.data
+
+
+@both
+def test_replay_without_a_step_archives_every_entry(colour: str) -> None:
+    """RN21 it clears output and error and makes the run due; the input stays."""
+    world = World(colour)
+
+    def flow(do: World, word: str) -> Calls:
+        yield do.step("a")
+        return word
+
+    with Lab() as lab:
+        run = lab.start("r", world.flow(flow), "hello")
+        lab.run_to_end("r")
+
+        run.replay()
+
+        assert (run.status(), run.output(), lab.history("r")) == ("pending", None, [])
+        assert locations(lab, archived=True) == ["a"]
+        assert lab.run_to_end("r") == "hello"
+        assert world.log == ["a", "a"]
+        assert lab.history("r")[0].seq > lab.history("r", archived=True)[0].seq
+
+
+@both
+def test_replay_from_a_step_archives_it_and_all_of_higher_number(colour: str) -> None:
+    """RN21 earlier entries of every kind stay (in the original sleeps, messages and versions went first)."""
+    world = World(colour)
+    with Lab() as lab:
+        run = completed(lab, world, abc, "go")
+
+        run.replay("b")
+
+        assert locations(lab) == ["a", "sleep", "v", "go"]
+        assert locations(lab, archived=True) == ["b", "c"]
+        assert lab.run_once("r").output == 0
+        assert world.log == ["b", "c"]
+
+
+@both
+@pytest.mark.parametrize("target", ["sleep", "v", "go", "c", "a"])
+def test_the_target_is_a_location_of_any_kind(colour: str, target: str) -> None:
+    """RN22 sleeps, versions and messages too."""
+    world = World(colour)
+    with Lab() as lab:
+        run = completed(lab, world, abc, "go")
+
+        run.replay(target)
+
+        assert locations(lab, archived=True)[0] == target
+        assert lab.run_to_end("r") == 0
+
+
+@both
+def test_an_unknown_target_is_a_value_error_with_the_nearest_names(colour: str) -> None:
+    """RN22 and nothing is written."""
+    world = World(colour)
+    with Lab() as lab:
+        run = completed(lab, world, abc, "go")
+        before = lab.commits
+
+        with pytest.raises(ValueError, match="sleep"):
+            run.replay("slep")
+        with pytest.raises(ValueError, match="Did you mean"):
+            run.replay("nothing like it")
+
+        assert lab.commits == before
+        assert run.status() == "completed"
+
+
+# --- loops --------------------------------------------------------------------------------------------------------------
+
+
+def nested_loops(do: World) -> Calls:
+    """Two outer turns of two inner turns each; then a wait in the third outer turn's second inner turn."""
+
+    def outer(do: World, n: int) -> Calls:
+        def inner(do: World, m: int) -> Calls:
+            yield do.step(f"s{n}{m}")
+            if (n, m) == (2, 1):
+                yield do.receive("never")
+            return Break(m) if m == 1 else Continue(m + 1)
+
+        yield do.step(f"o{n}")
+        yield do.loop(do.body(inner), 0, name="inner")
+        return Continue(n + 1)
+
+    yield do.step("first")
+    yield do.loop(do.body(outer), 0, name="outer")
+
+
+def parked(lab: Lab, world: World, script: Any) -> Any:
+    """A run that waits."""
+    run = lab.start("r", world.flow(script))
+    lab.run_once("r")
+    world.log.clear()
+    return run
+
+
+@both
+def test_a_target_in_the_current_turns_rewinds_to_the_innermost_loop(colour: str) -> None:
+    """RN23 to its start, with its first state."""
+    world = World(colour)
+    with Lab() as lab:
+        run = parked(lab, world, nested_loops)
+
+        run.replay("outer/~2/inner/~1/s21")
+        lab.run_once("r")
+
+        assert world.log == ["s20", "s21"]
+
+
+@both
+def test_a_target_in_an_earlier_inner_turn_rewinds_to_that_loop(colour: str) -> None:
+    """RN23 the outermost loop in which the turn is not the current one is the inner one."""
+    world = World(colour)
+    with Lab() as lab:
+        run = parked(lab, world, nested_loops)
+
+        run.replay("outer/~2/inner/~0/s20")
+        lab.run_once("r")
+
+        assert world.log == ["s20", "s21"]
+
+
+@both
+@pytest.mark.parametrize("target", ["outer/~0/o0", "outer/~1/inner/~1/s11"])
+def test_a_target_in_an_earlier_outer_turn_rewinds_to_the_outer_loop(colour: str, target: str) -> None:
+    """RN23 in the original an earlier outer turn reran nothing."""
+    world = World(colour)
+    with Lab() as lab:
+        run = parked(lab, world, nested_loops)
+
+        run.replay(target)
+        lab.run_once("r")
+
+        assert world.log == ["o0", "s00", "s01", "o1", "s10", "s11", "o2", "s20", "s21"]
+        assert locations(lab)[0] == "first"
+
+
+@both
+def test_a_target_in_the_current_outer_turn_outside_the_inner_loop_rewinds_to_the_outer_loop(colour: str) -> None:
+    """RN23 the innermost loop around it is the outer one."""
+    world = World(colour)
+    with Lab() as lab:
+        run = parked(lab, world, nested_loops)
+
+        run.replay("outer/~2/o2")
+        lab.run_once("r")
+
+        assert world.log[0] == "o0"
+
+
+@both
+def test_a_loop_beside_the_target_does_not_lose_what_its_later_turns_received(colour: str) -> None:
+    """RN21, RN25 archived turns that cannot be gone back to alone start the loop over: no message counts twice."""
+    world = World(colour)
+
+    def turn(do: World, got: list[Any]) -> Calls:
+        if len(got) == 3:
+            return Break(got)
+        message = yield do.receive("n")
+        return Continue([*got, message.data])
+
+    def collects(do: World) -> Calls:
+        return (yield do.loop(do.body(turn), [], name="l"))
+
+    def other(do: World) -> Calls:
+        yield do.receive("start")
+        return (yield do.step("t"))
+
+    def flow(do: World) -> Calls:
+        found = yield do.join("j", {"x": do.body(collects), "y": do.body(other)})
+        yield do.receive("end")
+        return found
+
+    with Lab() as lab:
+        run = lab.start("r", world.flow(flow))
+        run.send("n", 0)
+        lab.run_once("r")
+        run.send("start")
+        lab.run_once("r")
+        for n in (1, 2):
+            run.send("n", n)
+            lab.run_once("r")
+        world.log.clear()
+
+        run.replay("j/y/t")
+        lab.run_once("r")
+        run.send("end")
+
+        assert lab.run_once("r").output == {"x": [0, 1, 2], "y": "t"}
+        assert world.log == ["t"]
+
+
+# --- joins and races ----------------------------------------------------------------------------------------------------
+
+
+@both
+def test_a_target_in_a_settled_race_rewinds_to_that_race(colour: str) -> None:
+    """RN24 since its losers are gone."""
+    world = World(colour)
+
+    def winner(do: World) -> Calls:
+        yield do.step("w1")
+        return (yield do.step("w2"))
+
+    def loser(do: World) -> Calls:
+        yield do.receive("never")
+
+    def flow(do: World) -> Calls:
+        yield do.step("first")
+        yield do.race("k", {"w": do.body(winner), "l": do.body(loser)})
+        yield do.step("last")
+
+    with Lab() as lab:
+        run = completed(lab, world, flow)
+
+        run.replay("k/w/w2")
+
+        assert locations(lab) == ["first"]
+        lab.run_to_end("r")
+        assert world.log == ["w1", "w2", "last"]
+
+
+@both
+def test_joins_around_a_target_reopen_and_branches_before_it_stay(colour: str) -> None:
+    """RN24 branches wholly before it are not entered again."""
+    world = World(colour)
+
+    def before(do: World) -> Calls:
+        return (yield do.step("before"))
+
+    def behind(do: World) -> Calls:
+        yield do.receive("go")
+        return (yield do.step("behind"))
+
+    def flow(do: World) -> Calls:
+        found = yield do.join("j", {"x": do.body(before), "y": do.body(behind)})
+        yield do.step("last")
+        return found
+
+    with Lab() as lab:
+        run = lab.start("r", world.flow(flow))
+        lab.run_once("r")
+        run.send("go")
+        lab.run_to_end("r")
+        world.log.clear()
+
+        run.replay("j/y/behind")
+
+        assert lab.run_to_end("r") == {"x": "before", "y": "behind"}
+        assert world.log == ["behind", "last"]
+
+
+@both
+def test_a_race_beside_the_target_starts_over_if_it_lost_entries(colour: str) -> None:
+    """RN21, RN24 its winner's entries are archived and its losers are gone, so it is raced again."""
+    world = World(colour)
+
+    def winner(do: World) -> Calls:
+        yield do.receive("to w")
+        return (yield do.step("w"))
+
+    def loser(do: World) -> Calls:
+        yield do.receive("never")
+
+    def races(do: World) -> Calls:
+        return (yield do.race("k", {"w": do.body(winner), "l": do.body(loser)})).name
+
+    def other(do: World) -> Calls:
+        yield do.receive("to t")
+        return (yield do.step("t"))
+
+    def flow(do: World) -> Calls:
+        return (yield do.join("j", {"x": do.body(races), "y": do.body(other)}))
+
+    with Lab() as lab:
+        run = lab.start("r", world.flow(flow))
+        lab.run_once("r")
+        for name in ("to t", "to w"):
+            run.send(name)
+            lab.run_once("r")
+        assert run.status() == "completed"
+        world.log.clear()
+
+        run.replay("j/y/t")
+
+        assert lab.run_to_end("r") == {"x": "w", "y": "t"}
+        assert sorted(world.log) == ["t", "w"]
+
+
+# --- messages -----------------------------------------------------------------------------------------------------------
+
+
+@both
+def test_messages_that_archived_entries_consumed_go_back_to_their_old_places(colour: str) -> None:
+    """RN25 before those that came later."""
+    world = World(colour)
+
+    def flow(do: World) -> Calls:
+        got = []
+        for _ in range(3):
+            got.append((yield do.receive()).data)  # noqa: PERF401
+        return got
+
+    with Lab() as lab:
+        run = completed(lab, world, flow, "x", "y", "z")
+
+        run.replay("receive#2")
+
+        assert locations(lab) == ["receive"]
+        assert lab.run_to_end("r") == [0, 1, 2]
+
+
+@both
+def test_an_answer_that_was_given_stands_and_the_message_returns(colour: str) -> None:
+    """RN25 the requester keeps the first response."""
+    world = World(colour)
+    answers = ["first"]
+
+    def flow(do: World) -> Calls:
+        message = yield do.receive("ask", completable=True)
+        done = message.complete(answers[0])
+        if do.awaits:
+            yield done
+        yield do.receive("end")
+        return message.data
+
+    with Lab() as lab:
+        run = lab.start("r", world.flow(flow))
+        assert run.request("ask", 7) == "first"
+
+        answers[0] = "second"
+        run.replay()
+        lab.run_once("r")
+        run.send("end")
+
+        assert lab.run_once("r").output == 7
+
+
+@both
+def test_an_open_completable_message_is_not_doubled(colour: str) -> None:
+    """RN25 it has not left the inbox."""
+    world = World(colour)
+
+    def flow(do: World) -> Calls:
+        message = yield do.receive("ask", completable=True)
+        yield do.sleep("1h")
+        done = message.complete()
+        if do.awaits:
+            yield done
+        return (yield do.receive(timeout=0)).name
+
+    with Lab() as lab:
+        run = lab.start("r", world.flow(flow))
+        run.send("ask")
+        lab.run_once("r")
+
+        run.replay()
+
+        with pytest.raises(Exception, match="came in time"):
+            lab.run_to_end("r")
+
+
+# --- what is archived ---------------------------------------------------------------------------------------------------
+
+
+@both
+def test_archived_entries_are_readable_never_read_by_a_pass_and_owe_nothing(colour: str) -> None:
+    """RN26 a step archived while it owed is not undone."""
+    world = World(colour)
+
+    def flow(do: World) -> Calls:
+        yield do.checkpoint("start")
+        yield do.step("a", undo=True)
+        yield do.step("b", undo=True)
+        yield do.receive("go")
+        yield do.step("c")
+
+    with Lab() as lab:
+        run = lab.start("r", world.flow(flow))
+        lab.run_once("r")
+
+        run.replay("b")
+        world.broken.add("b")
+        with contextlib.suppress(Exception):
+            lab.run_to_end("r")
+
+        assert [(e.location, e.output) for e in lab.history("r", archived=True)] == [("b", "b"), ("go", None)]
+        assert world.log == ["a", "b", "b", "undo a"]
+
+
+@both
+def test_rolled_back_entries_that_stay_run_again(colour: str) -> None:
+    """RN26 as after `recover()`."""
+    world = World(colour)
+
+    def flow(do: World) -> Calls:
+        yield do.checkpoint("start")
+        yield do.step("a", undo=True)
+        yield do.step("b")
+        return "done"
+
+    with Lab() as lab:
+        world.broken.add("b")
+        run = lab.start("r", world.flow(flow))
+        with contextlib.suppress(Exception):
+            lab.run_to_end("r")
+        world.broken.clear()
+        world.log.clear()
+
+        run.replay("b")
+
+        assert lab.run_to_end("r") == "done"
+        assert world.log == ["a", "b"]
+
+
+@both
+def test_what_a_cancel_cut_short_is_open_again(colour: str) -> None:
+    """RN21, RN27 earlier open entries of a cancelled run wait on for their stored instants."""
+    world = World(colour)
+
+    def naps(do: World) -> Calls:
+        yield do.sleep("3h")
+        return "rested"
+
+    def works(do: World) -> Calls:
+        yield do.receive("go")
+        return (yield do.step("t"))
+
+    def flow(do: World) -> Calls:
+        return (yield do.join("j", {"x": do.body(naps), "y": do.body(works)}))
+
+    with Lab() as lab:
+        run = lab.start("r", world.flow(flow))
+        lab.run_once("r")
+        deadline = lab.now + 3 * 3600
+        lab.advance("1h")
+        run.send("go")
+        lab.run_once("r")
+        run.cancel()
+
+        run.replay("j/y/t")
+        made = lab.run_once("r")
+
+        assert (made.status, made.wake_at) == ("sleeping", deadline)
+        assert lab.run_to_end("r") == {"x": "rested", "y": "t"}
+        assert world.log == ["t", "t"]
+
+
+# --- when ---------------------------------------------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("status", ["pending", "sleeping", "completed", "failed", "cancelled", "paused", "blocked"])
+def test_replay_is_allowed_in_every_status_but_two(colour: str, status: str) -> None:
+    """RN27 of any other status it is allowed."""
+    world = World(colour)
+
+    def waits(do: World) -> Calls:
+        yield do.step("a")
+        yield do.receive("go")
+        return "done"
+
+    def other(do: World) -> Calls:
+        yield do.step("b")
+
+    def fail(lab: Lab) -> None:
+        world.broken.add("a")
+        lab.run_once("r")
+        world.broken.clear()
+
+    with Lab() as lab:
+        run = lab.start("r", world.flow(waits))
+        {
+            "pending": lambda: None,
+            "sleeping": lambda: lab.run_once("r"),
+            "paused": run.pause,
+            "completed": lambda: (run.send("go"), lab.run_once("r")),
+            "failed": lambda: fail(lab),
+            "cancelled": run.cancel,
+            "blocked": lambda: (lab.run_once("r"), lab.run_once("r", workflow=world.flow(other))),
+        }[status]()
+        assert run.status() == status
+
+        run.replay()
+
+        assert (run.status(), run.error(), run.output()) == ("pending", None, None)
+        run.send("go")
+        assert lab.run_once("r", workflow=world.flow(waits)).output == "done"
+
+
+@both
+def test_replay_of_a_run_that_rolls_back_is_refused(colour: str) -> None:
+    """RN27 naming `pause()` and `cancel()`."""
+    world = World(colour)
+
+    def flow(do: World) -> Calls:
+        yield do.checkpoint("start")
+        yield do.step("a", undo=True)
+        yield do.receive("go")
+
+    with Lab() as lab:
+        run = lab.start("r", world.flow(flow))
+        lab.run_once("r")
+        run.cancel(rollback=True)
+
+        with pytest.raises(RunConflict, match=r"rolling_back.*pause\(\).*cancel\(\)"):
+            run.replay()
+
+
+@both
+def test_a_replay_survives_a_crash_at_any_commit(colour: str) -> None:
+    """RN21 to RN26 with a crash at each side of each commit, the verb's own included."""
+    world = World(colour)
+
+    def turn(do: World, got: list[Any]) -> Calls:
+        message = yield do.receive("n")
+        got = [*got, message.data]
+        yield do.step("t")
+        return Break(got) if len(got) == 2 else Continue(got)
+
+    def branch(do: World) -> Calls:
+        return (yield do.loop(do.body(turn), [], name="l"))
+
+    def script(do: World) -> Calls:
+        found = yield do.join("j", {"x": do.body(branch)})
+        yield do.step("last")
+        return found
+
+    flow = world.flow(script)
+    told = crash_everywhere(
+        Script(
+            "r",
+            (
+                lambda lab: lab.start("r", flow),
+                lambda lab: lab.send("r", "n", 1, key="1"),
+                lambda lab: lab.send("r", "n", 2, key="2"),
+                lambda lab: lab.run_to_end("r"),
+                _replay_once,
+                lambda lab: lab.run_to_end("r"),
+            ),
+        )
+    )
+
+    assert told.output == {"x": [1, 2]}
+
+
+def _replay_once(lab: Lab) -> None:
+    """As a person would: not again if the first call took effect although it raised."""
+    if not lab.history("r", archived=True):
+        lab.get("r").replay("j/x/l/~0/t")

@@ -1,0 +1,239 @@
+"""What a worker does by itself: claims, keeps its places, leaves alone what it has no code for, keeps its lease."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import flowkit
+from flowkit import HistoryDiverged, Workflow, receive, step, workflow
+from flowkit.client import Flowkit
+from flowkit.drivers import open_driver
+from flowkit.runtime import worker as runtime_worker
+from tests.runtime.waiting import until
+
+
+class Turnstile:
+    """Bodies that are inside, and a door that lets them out."""
+
+    def __init__(self) -> None:
+        self.inside = 0
+        self.most = 0
+        self.calls = 0
+        self.door = threading.Event()
+        self._lock = threading.Lock()
+
+    def pass_through(self) -> None:
+        with self._lock:
+            self.calls += 1
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        self.door.wait(8)
+        with self._lock:
+            self.inside -= 1
+
+
+@pytest.fixture
+def turnstile() -> Turnstile:
+    return Turnstile()
+
+
+def held_in(turnstile: Turnstile) -> Workflow[[], None]:
+    @step
+    def enter() -> None:
+        turnstile.pass_through()
+
+    @workflow(name="passes")
+    def passes() -> None:
+        enter()
+
+    return passes
+
+
+def test_no_more_runs_are_under_way_than_there_are_places(path: Path, turnstile: Turnstile) -> None:
+    passes = held_in(turnstile)
+
+    with flowkit.open(path, concurrency=3) as fk:
+        runs = [fk.start(f"r-{number}", passes) for number in range(8)]
+        until(lambda: turnstile.inside == 3)
+        assert fk.worker.held() == 3
+        turnstile.door.set()
+        for run in runs:
+            run.result(timeout=5)
+
+    assert (turnstile.most, turnstile.calls) == (3, 8)
+
+
+def test_waiting_runs_hold_no_place(path: Path) -> None:
+    @workflow
+    def waits() -> str:
+        return str(receive("go").data)
+
+    with flowkit.open(path, concurrency=1) as fk:
+        runs = [fk.start(f"r-{number}", waits) for number in range(5)]
+        until(lambda: all(run.status() == "sleeping" for run in runs))
+
+        for run in runs:
+            run.send("go", run.id)
+
+        assert [run.result(timeout=5) for run in runs] == [run.id for run in runs]
+
+
+def test_runs_of_unknown_workflows_are_left_alone(path: Path, turnstile: Turnstile) -> None:
+    passes = held_in(turnstile)
+    turnstile.door.set()
+
+    @workflow
+    def other() -> None:
+        return None
+
+    with flowkit.open(path, worker=False) as client, flowkit.open(path, workflows=[other]) as fk:
+        strange = client.start("r-1", passes)
+        client.start("r-2", other).result(timeout=5)
+        assert fk.driver.get("r-1").epoch == 0
+
+        with flowkit.open(path, workflows=[passes]):
+            strange.result(timeout=5)
+
+
+def first_code() -> Workflow[[], str]:
+    @step
+    def pick() -> str:
+        return "picked"
+
+    @workflow(name="ships")
+    def ships() -> str:
+        return pick() + str(receive("go").data)
+
+    return ships
+
+
+def other_code() -> Workflow[[], str]:
+    @step
+    def weigh() -> str:
+        return "weighed"
+
+    @workflow(name="ships")
+    def ships() -> str:
+        return weigh() + str(receive("go").data)
+
+    return ships
+
+
+def test_a_blocked_run_is_tried_once_with_each_new_code(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime_worker, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(runtime_worker, "REAP_SECONDS", 0.01)
+    with flowkit.open(path, workflows=[first_code()]) as fk:
+        run = fk.start("r", first_code())
+        until(lambda: run.status() == "sleeping")
+    with flowkit.open(path, workflows=[other_code()]) as fk:
+        fk.get("r").wake()
+        with pytest.raises(HistoryDiverged, match="pick"):
+            fk.get("r").result(timeout=5)
+        epoch = fk.driver.get("r").epoch
+
+    with flowkit.open(path, workflows=[other_code()]) as fk:
+        seen = beats(fk)
+        until(lambda: beats(fk) > seen + 0.2)
+        assert (fk.get("r").status(), fk.driver.get("r").epoch) == ("blocked", epoch)
+
+    with flowkit.open(path, workflows=[first_code()]) as fk:
+        until(lambda: fk.get("r").status() == "sleeping")
+        fk.send("r", "go", "!")
+        assert fk.get("r").result(timeout=5) == "picked!"
+
+
+def beats(fk: Flowkit) -> float:
+    """The instant of the newest heartbeat."""
+    return max(row.seen_at for row in fk.driver.workers())
+
+
+def test_async_code_that_blocks_the_loop_does_not_lose_the_lease(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime_worker, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(runtime_worker, "REAP_SECONDS", 0.01)
+    blocked, door = threading.Event(), threading.Event()
+
+    @workflow
+    async def blocks_the_loop() -> str:
+        blocked.set()
+        door.wait(5)
+        return "done"
+
+    with flowkit.open(path) as fk, flowkit.open(path, worker=False) as other:
+        run = fk.start("r", blocks_the_loop)
+        blocked.wait(5)
+        seen = beats(fk)
+        until(lambda: beats(fk) > seen + 0.2)
+        assert other.driver.reap(fk.house.clock.now() + 1_000) == 0
+        door.set()
+        assert run.result(timeout=5) == "done"
+        assert fk.driver.get("r").epoch == 1
+
+
+def test_a_worker_declared_dead_joins_anew_and_its_runs_go_on(path: Path) -> None:
+    entered, door = threading.Event(), threading.Event()
+    calls: list[int] = []
+
+    @step
+    def slow() -> int:
+        calls.append(len(calls))
+        entered.set()
+        door.wait(5)
+        return calls[-1]
+
+    @workflow
+    def runs_twice() -> int:
+        return slow()
+
+    with flowkit.open(path) as fk:
+        before = fk.worker.id
+        run = fk.start("r", runs_twice)
+        entered.wait(5)
+        open_driver(path).reap(fk.house.clock.now(), dead=[before])
+        until(lambda: len(calls) == 2)
+        door.set()
+
+        assert run.result(timeout=5) == 1
+        assert fk.worker.id > before
+        assert [entry.output for entry in run.history()] == [1]
+
+
+def test_an_interrupt_from_the_keyboard_in_a_body_stops_the_worker(path: Path) -> None:
+    interrupt = True
+
+    @step
+    def interrupted() -> str:
+        if interrupt:
+            raise KeyboardInterrupt
+        return "done"
+
+    @workflow
+    def works() -> str:
+        return interrupted()
+
+    with flowkit.open(path) as fk:
+        run = fk.start("r", works)
+        until(lambda: fk.worker.fatal is not None)
+        until(lambda: fk.driver.get("r").owner is None)
+        assert (run.status(), run.history()) == ("pending", [])
+
+    interrupt = False
+    with flowkit.open(path) as fk:
+        assert fk.get("r").result(timeout=5) == "done"
+
+
+def test_a_closed_worker_leaves_no_row_behind(path: Path) -> None:
+    with flowkit.open(path) as fk:
+        assert [row.alive for row in fk.driver.workers()] == [True]
+
+    with flowkit.open(path, worker=False) as fk:
+        assert fk.driver.workers() == []
+
+
+@pytest.mark.parametrize("concurrency", [0, -1, True, "many"])
+def test_a_number_of_places_that_cannot_be_is_refused(path: Path, concurrency: object) -> None:
+    opening: Callable[[], Flowkit] = lambda: flowkit.open(path, concurrency=concurrency)  # noqa: E731
+
+    with pytest.raises(ValueError, match="concurrency"):
+        opening()

@@ -1,0 +1,153 @@
+"""A simulated process: the real client, writer and executions over a faulty way to the store, and no threads of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from flowkit import Workflow
+from flowkit.client.handle import Flowkit
+from flowkit.core.change import Change
+from flowkit.core.entry import Message
+from flowkit.drivers.base import Driver, WorkerInfo
+from flowkit.engine.recorder import Answer
+from flowkit.engine.threads import BodyPool
+from flowkit.runtime.execution import Execution
+from flowkit.runtime.recorder import LoopSink, StoreRecorder
+from flowkit.testing import FakeClock
+from tests.torture.simulation.faults import FaultDriver
+from tests.torture.simulation.mirror import Mirror
+from tests.torture.simulation.turns import Inline, Turns
+
+__all__ = ["Loop", "Process", "Ways"]
+
+QUIET = logging.getLogger("flowkit.simulation")
+QUIET.addHandler(logging.NullHandler())
+QUIET.propagate = False
+
+INFO = WorkerInfo(name="simulated", host="nowhere", pid=0)
+
+
+class Loop:
+    """The engine's loop, turned by the simulation itself."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+
+    def call(self, job: Callable[[], None]) -> None:
+        """Soon."""
+        self.loop.call_soon(job)
+
+    def close(self) -> None:
+        """It is the simulation's."""
+
+
+class _Watchdog:
+    def enter(self, body: object) -> int:
+        return 0
+
+    def leave(self, number: int) -> None:
+        return None
+
+    def close(self) -> None:
+        return None
+
+
+class Ways(Protocol):
+    """What a process needs of the world."""
+
+    clock: FakeClock
+    loop: Loop
+    guests: Turns | Inline
+    store: Driver
+    mirror: Mirror
+
+    def breathe(self) -> None:
+        """Anything may happen here."""
+        ...
+
+    def hops(self) -> int:
+        """How long an answer takes to an async run."""
+        ...
+
+
+class _Recorder(StoreRecorder):
+    """A run's recorder whose every write gives the world an opportunity, and whose answers take their time."""
+
+    def __init__(self, world: Ways, process: Process, run: int) -> None:
+        super().__init__(run, process.driver, process.client.writer, world.clock, process.client.house.sink)
+        self._world = world
+        self._process = process
+
+    def write(self, change: Change) -> Answer:
+        self._world.breathe()
+        self._process.flying += 1
+        try:
+            answer = super().write(change)
+        finally:
+            self._process.flying -= 1
+        self._world.breathe()
+        return answer
+
+    def inbox(self, names: Any, limit: int) -> list[Message]:
+        self._world.breathe()
+        return super().inbox(names, limit)
+
+    def submit(self, change: Change, landed: Callable[[Answer | BaseException], None]) -> None:
+        answer: Answer | BaseException
+        try:
+            answer = self.write(change)
+        except BaseException as error:  # the writer's thread would hand it over just so
+            answer = error
+        self._process.flying += 1
+        self._later(self._world.hops(), lambda: self._land(landed, answer))
+
+    def _land(self, landed: Callable[[Answer | BaseException], None], answer: Answer | BaseException) -> None:
+        self._process.flying -= 1
+        landed(answer)
+
+    def _later(self, hops: int, job: Callable[[], None]) -> None:
+        self._world.loop.call(job if hops == 0 else lambda: self._later(hops - 1, job))
+
+
+class Process:
+    """`plan` says which of its writes fail, and how."""
+
+    def __init__(self, world: Ways, plan: dict[int, str]) -> None:
+        self.world = world
+        self.driver = FaultDriver(world.store, world.mirror, plan)
+        self.client = Flowkit(
+            self.driver, worker=False, workflows=(), clock=world.clock, logger=QUIET  # type: ignore[arg-type]  # it passes all on
+        )  # fmt: skip
+        house = self.client.house
+        loop: Any = world.loop
+        guests: Any = world.guests
+        house.loop, house.sink = loop, LoopSink(loop)
+        house.host = replace(
+            house.host, guests=guests, bodies=BodyPool(guests, 64), loop=loop, watchdog=_Watchdog(), linger=0.0,
+            record_after=None, chance=lambda: 0.5,
+        )  # fmt: skip
+        house.recorder = lambda run: _Recorder(world, self, run)  # type: ignore[method-assign]  # as a process is configured
+        self.worker = world.store.join(INFO, world.clock.now())
+        self.flying = 0
+        self.held: list[Execution] = []
+
+    def begin(self, run: int, workflow: Workflow[..., Any], code: str) -> Execution | None:
+        """Claim the run and start to execute it; None if it is not to be had."""
+        claim = self.driver.take(self.worker, run, code, self.world.clock.now())
+        if claim is None:
+            return None
+        house = self.client.house
+        execution = Execution(house, claim, workflow, code, house.recorder(claim.run), self.held.remove)
+        self.held.append(execution)
+        execution.start()
+        return execution
+
+    def close(self) -> None:
+        """Its threads end; what it holds is void."""
+        for execution in list(self.held):
+            execution.close()
+        self.client.house.writer.close()
