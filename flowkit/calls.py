@@ -17,8 +17,9 @@ from flowkit.primitives.block import CATCHABLE, Block
 from flowkit.primitives.branches import Join, Race
 from flowkit.primitives.checkpoint import Checkpoint
 from flowkit.primitives.loop import Loop
-from flowkit.primitives.messages import Receive, SendMessage
+from flowkit.primitives.messages import Receive
 from flowkit.primitives.migrate import Removed, Version
+from flowkit.primitives.send import SendMessage
 from flowkit.primitives.sleep import Sleep
 
 __all__ = [

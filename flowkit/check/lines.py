@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 
 from flowkit.check.rehearsal import Rehearsal
 from flowkit.check.report import CauseKind, Line
-from flowkit.core.divergence import removed_line, version_line
+from flowkit.core.divergence import version_line
 from flowkit.core.location import nested, split
-from flowkit.core.trial import Called, Trial, pattern
+from flowkit.core.trial import Trial, pattern
 from flowkit.errors import DuplicateName, EntryInProgress, HistoryDiverged
 
 __all__ = ["Evidence", "Proposal", "propose"]
@@ -25,13 +25,15 @@ MOST_LINES = 8
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of the code besides this run: the names it can give, where the workflow is defined (``file:line``), and
-    the places (patterns) that runs have recorded.
+    """What is known of the code besides this run: the names it can give, where the workflow is defined (``file:line``), the
+    places (patterns) that runs have recorded, and of `removed` and `version` those to import and from where.
     """
 
     names: Collection[str]
     defined: str
     recorded: Collection[str]
+    missing: Collection[str] = ()
+    module: str = "flowkit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,11 @@ def propose(first: Rehearsal, evidence: Evidence, attempt: Callable[[Trial], Reh
         found = attempt(trial)
     if found.misfit is not None or found.error is not None:
         return Proposal(kind, (), advice or "no line found")
-    return Proposal(kind, tuple(lines), advice)
+    needed = [
+        name for name in ("removed", "version") if name in evidence.missing and any(f"{name}(" in each.text for each in lines)
+    ]
+    imports = f"from {evidence.module} import {', '.join(needed)}" if needed else ""
+    return Proposal(kind, tuple(lines), "; ".join(part for part in (advice, imports) if part))
 
 
 def _kind(misfit: HistoryDiverged, evidence: Evidence) -> tuple[CauseKind, str]:
@@ -82,18 +88,22 @@ def _line(found: Rehearsal, evidence: Evidence, trial: Trial) -> tuple[Line, Tri
     """The line that the pass's misfit suggests, and the trial that has it too."""
     misfit = found.misfit
     assert misfit is not None
-    kind, _ = _kind(misfit, evidence)
+    kind, _ = _kind(misfit, replace(evidence, recorded=set(evidence.recorded) - trial.removed))
     if kind in ("kind", "gone"):
         place = pattern(misfit.location)
         if place in trial.removed:
             return None
-        text = removed_line(misfit.recorded_name, misfit.recorded_kind)
-        return _placed(text, found, misfit, evidence), replace(trial, removed=trial.removed | {place}, calls=[])
+        return _placed(misfit.lines[0], found, misfit, evidence), replace(trial, removed=trial.removed | {place}, calls=[])
     if kind == "new":
         place = pattern(_asked_at(misfit))
         if place in trial.guarded:
             return None
-        line = Line(version_line(misfit.asked_name), "around", misfit.source, _code_at(misfit.source))
+        line = Line(
+            misfit.lines[-1] if len(misfit.lines) > 1 else version_line(misfit.asked_name),
+            "around",
+            misfit.source,
+            _code_at(misfit.source),
+        )
         return line, replace(trial, guarded=trial.guarded | {place}, calls=[])
     return None
 
@@ -103,16 +113,12 @@ def _placed(text: str, found: Rehearsal, misfit: HistoryDiverged, evidence: Evid
     scope = split(misfit.location)[0]
     calls = [call for call in found.calls if call.path == scope]
     for call in calls:
-        if call.seq is None or _after(call, misfit, found):
+        if call.seq is None or (found.missed is not None and call.seq > found.missed):
             return Line(text, "before", call.source, _code_at(call.source))
     if misfit.source:
         return Line(text, "before", misfit.source, _code_at(misfit.source))
     place = calls[-1].source if calls else evidence.defined
     return Line(text, "after", place, _code_at(place))
-
-
-def _after(call: Called, misfit: HistoryDiverged, found: Rehearsal) -> bool:
-    return call.seq is not None and misfit.recorded_seq is not None and call.seq > misfit.recorded_seq
 
 
 def _asked_at(misfit: HistoryDiverged) -> str:

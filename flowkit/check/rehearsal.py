@@ -12,6 +12,7 @@ from flowkit.core import divergence
 from flowkit.core.change import Change
 from flowkit.core.entry import Message
 from flowkit.core.ledger import Ledger
+from flowkit.core.location import split
 from flowkit.core.mail import Mail
 from flowkit.core.outcome import Done, Failed, Outcome
 from flowkit.core.trial import Called, Trial
@@ -45,6 +46,8 @@ class Rehearsal:
     error: BaseException | None
     frontiers: Mapping[str, str]
     calls: Sequence[Called]
+    missed: int | None = None
+    """The number of the entry that the misfit is about."""
 
 
 def rehearse(house: House, workflow: Workflow[..., Any], view: RunView, trial: Trial, seconds: float) -> Rehearsal:
@@ -55,8 +58,8 @@ def rehearse(house: House, workflow: Workflow[..., Any], view: RunView, trial: T
     """
     try:
         args, kwargs = workflow.input.decode(view.input)
-    except PayloadError as error:
-        return Rehearsal(divergence.unreadable(view.row.id, "", error, ""), None, {}, ())
+    except PayloadError as unreadable:
+        return Rehearsal(divergence.unreadable(view.row.id, "", unreadable, ""), None, {}, ())
     running = _frozen_pass(house, workflow, view, trial)
     outcome = _run(house, running, lambda: workflow.function(*args, **kwargs), seconds)
     refusing = running.refusing if isinstance(running.refusing, HistoryDiverged) else None
@@ -64,13 +67,14 @@ def rehearse(house: House, workflow: Workflow[..., Any], view: RunView, trial: T
     error = outcome.error if isinstance(outcome, Failed) else None
     ordinary = None if isinstance(error, Suspended | HistoryDiverged) else error
     frontiers = {"": ""} if isinstance(outcome, Done) or ordinary is not None else dict(running.frontiers)
-    return Rehearsal(misfit, ordinary, frontiers, tuple(trial.calls))
+    return Rehearsal(misfit, ordinary, frontiers, tuple(trial.calls), _seq_at(running, misfit))
 
 
 def _frozen_pass(house: House, workflow: Workflow[..., Any], view: RunView, trial: Trial) -> Pass:
     row = view.row
     ledger = Ledger(
         run=row.seq, run_id=row.id, epoch=row.epoch, head=row.head, entries=view.entries, last=row.entries, seen=row.seen,
+        awaits=workflow.awaits,
     )  # fmt: skip
     facts = RunFacts(
         id=row.id, workflow=row.workflow, started_at=row.start_at, pass_number=row.passes, tags=row.tags, input=view.input,
@@ -82,6 +86,11 @@ def _frozen_pass(house: House, workflow: Workflow[..., Any], view: RunView, tria
         awaits=workflow.awaits, mail=Mail(view.messages, view.messages[-1].seq if view.messages else 0),
         state=RunState(view.state, view.entries),
     )  # fmt: skip
+
+
+def _seq_at(running: Pass, misfit: HistoryDiverged | None) -> int | None:
+    scope, name = split(misfit.location if misfit is not None else "")
+    return running.ledger.children.get(scope, {}).get(name)
 
 
 def _run(house: House, running: Pass, function: Callable[[], Any], seconds: float) -> Outcome[Any]:

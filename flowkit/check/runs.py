@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,9 +75,7 @@ class _Checker:
             return None
         unchecked: list[Unchecked] = []
         views = list(self._views(rows[:limit], unchecked))
-        evidence = Evidence(
-            names_in(workflow), place_of(workflow.function), {pattern(e.location) for view in views for e in view.entries}
-        )
+        evidence = _evidence(workflow, views)
         fit, frontiers, groups = 0, Counter[tuple[str, str]](), dict[tuple[CauseKind, str, tuple[Line, ...]], _Group]()
         for view in views:
             try:
@@ -116,6 +115,16 @@ class _Checker:
     def _propose(self, workflow: Workflow[..., Any], view: RunView, found: Rehearsal, evidence: Evidence) -> Proposal:
         attempt: Callable[[Trial], Rehearsal] = lambda trial: self._rehearse(workflow, view, trial)  # noqa: E731
         return propose(found, evidence, attempt)
+
+
+def _evidence(workflow: Workflow[..., Any], views: Sequence[RunView]) -> Evidence:
+    known = getattr(inspect.unwrap(workflow.function), "__globals__", {})
+    return Evidence(
+        names=names_in(workflow), defined=place_of(workflow.function),
+        recorded={pattern(entry.location) for view in views for entry in view.entries},
+        missing=[name for name in ("removed", "version") if name not in known],
+        module="flowkit.aio" if workflow.awaits else "flowkit",
+    )  # fmt: skip
 
 
 def _open_rows(driver: Driver, workflow: str | None) -> Iterator[RunRow]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from flowkit.cli.failure import Failure, refusing
 from flowkit.cli.options import as_json, database, run_id
-from flowkit.cli.store import find_run, looking, row_of
+from flowkit.cli.store import described, find_run, looking, row_of
 
 if TYPE_CHECKING:
     from flowkit.client import Flowkit, HistoryEntry, Run, RunItem
@@ -124,7 +124,8 @@ def show_command(id: str, db: str, as_json: bool) -> None:
     with looking(db) as flowkit:
         run = find_run(flowkit, id)
         row = row_of(flowkit, run)
-        bodies = {name: _described(flowkit, row.seq, name) for name in ("input", "output", "state")}
+        fields: tuple[Literal["input", "output", "state"], ...] = ("input", "output", "state")
+        bodies: dict[str, Any] = {name: described(flowkit, run, name) for name in fields}
         error, now = run.error(), flowkit.house.clock.now()
         entries = _last_entries(flowkit, row, now)
     if as_json:
@@ -137,15 +138,6 @@ def show_command(id: str, db: str, as_json: bool) -> None:
     hint = _hint(row)
     if hint:
         click.echo(f"\n{hint}", err=True)
-
-
-def _described(flowkit: Flowkit, run: int, field: Any) -> Any:
-    """A stored body as plain data: the code of the run is not needed to look at it."""
-    from flowkit.codec import describe
-    from flowkit.drivers.base import BodyRef
-
-    body = flowkit.driver.body(BodyRef(run=run, field=field))
-    return None if body is None else describe(body)
 
 
 def _last_entries(flowkit: Flowkit, row: RunRow, now: float) -> list[HistoryEntry]:

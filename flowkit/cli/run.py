@@ -9,19 +9,19 @@ from __future__ import annotations
 import shlex
 import sys
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from flowkit.cli.app import one_workflow
-from flowkit.cli.arguments import arguments_of
 from flowkit.cli.failure import FAILED, Failure, refusing
 from flowkit.cli.options import DATABASE, as_json, database, show_traceback
-from flowkit.cli.store import steering
+from flowkit.cli.starting import wish
+from flowkit.cli.store import described, file_of, steering
 
 if TYPE_CHECKING:
     from flowkit.client import Flowkit, Run
-    from flowkit.definitions import Workflow
     from flowkit.errors import ErrorInfo
 
 __all__ = ["run_command", "start_command"]
@@ -52,22 +52,18 @@ def run_command(
       flowkit run app.py:checkout '{"id": 7, "cents": 4200}' --id order-7
       flowkit run app.py:greet '"Ada"' --arg times=3
     """
-    from flowkit.cli.following import follow
     from flowkit.cli.working import open_worker
 
-    workflow = one_workflow(app, traceback=traceback)
-    values, keywords = arguments_of(workflow, args, named) if args or named or id is None else ((), {})
-    with open_worker(db, {workflow.name: workflow}) as flowkit:
-        run = _begin(flowkit, workflow, id, tags, values, keywords, resumes=not args and not named)
-        again = f"flowkit run {shlex.quote(app)} --id {shlex.quote(run.id)}{'' if db == DATABASE else f' --db {shlex.quote(db)}'}"
-        try:
-            with redirect_stdout(sys.stderr):  # what the code prints must not mix with the output
-                status = follow(flowkit, run)
-        except KeyboardInterrupt:
-            click.echo(f"\nstopping run {run.id}; a second Ctrl-C stops at once", err=True)
-            click.echo(f"it goes on where it stood with:\n  {again}", err=True)
-            raise SystemExit(INTERRUPTED) from None
-        _print_result(flowkit, run, status, as_json=as_json, traceback=traceback)
+    with redirect_stdout(sys.stderr):  # what the code prints must not mix with the output
+        workflow = one_workflow(app, traceback=traceback)
+        asked = wish(workflow, id, args, named, tags, resumes=True)
+        if asked.lacks is not None and (file := file_of(db)) is not None and not file.exists():
+            raise asked.lacks
+        with open_worker(db, {workflow.name: workflow}) as flowkit:
+            run = asked.begin(flowkit)
+            again = ["flowkit", "run", app, "--id", run.id, *([] if db == DATABASE else ["--db", db])]
+            ending = _see_through(flowkit, run, shlex.join(again))
+    _print_ending(run.id, ending, as_json=as_json, traceback=traceback)
 
 
 @click.command("start", short_help="Start a run for a worker to work on.")
@@ -96,11 +92,11 @@ def start_command(
     from flowkit.cli.render import print_json
 
     workflow = one_workflow(app, traceback=traceback)
-    values, keywords = arguments_of(workflow, args, named)
     with refusing(ValueError, TypeError):
         workflow = workflow.options(delay=delay, if_exists="reject" if reject else "return")
+    asked = wish(workflow, id, args, named, tags)
     with steering(db, create=True) as flowkit:
-        run = _begin(flowkit, workflow, id, tags, values, keywords)
+        run = asked.begin(flowkit)
         status = run.status()
     if as_json:
         print_json({"id": run.id, "workflow": workflow.name, "created": run.created, "status": status})
@@ -110,40 +106,42 @@ def start_command(
             click.echo(f"run {run.id} existed already, with the same input; it is {status}", err=True)
 
 
-def _begin(
-    flowkit: Flowkit, workflow: Workflow[..., Any], id: str | None, tags: tuple[str, ...],
-    values: tuple[Any, ...], keywords: dict[str, Any], *, resumes: bool = False,
-) -> Run[Any]:  # fmt: skip
-    with refusing(ValueError, TypeError):
-        if resumes and id is not None and (known := _known(flowkit, workflow, id)) is not None:
-            return known
-        if tags:
-            workflow = workflow.options(tags=(*workflow.launch.tags, *tags))
-        if resumes:
-            values, keywords = arguments_of(workflow, (), ())
-        return flowkit.start(id, workflow, *values, **keywords)
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How a run ended; `output` is plain data."""
+
+    status: str
+    output: object
+    error: ErrorInfo | None
 
 
-def _known(flowkit: Flowkit, workflow: Workflow[..., Any], id: str) -> Run[Any] | None:
-    """The run with this id if it is one of this workflow."""
-    row = flowkit.driver.get(id)
-    return flowkit.get(id) if row is not None and row.workflow == workflow.name else None
+def _see_through(flowkit: Flowkit, run: Run[Any], again: str) -> _Ending:
+    """Wait for the end of the run. Whoever interrupts is told with which command it goes on."""
+    from flowkit.cli.following import follow
+
+    try:
+        status = follow(flowkit, run)
+    except KeyboardInterrupt:
+        click.echo(f"\nstopping run {run.id}; a second Ctrl-C stops at once", err=True)
+        click.echo(f"it goes on where it stood with:\n  {again}", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    if status == "completed":
+        return _Ending(status, described(flowkit, run, "output"), None)
+    return _Ending(status, None, run.error())
 
 
-def _print_result(flowkit: Flowkit, run: Run[Any], status: str, *, as_json: bool, traceback: bool) -> None:
-    from flowkit.cli.render import error_data, print_json, to_data
+def _print_ending(id: str, ending: _Ending, *, as_json: bool, traceback: bool) -> None:
+    from flowkit.cli.render import error_data, print_json
 
-    error = None if status == "completed" else run.error()
-    output = to_data(run.output()) if status == "completed" else None
     if as_json:
-        print_json({"id": run.id, "status": status, "output": output, "error": error_data(error)})
-    elif status == "completed":
-        print_json(output)
-    if status != "completed":
-        raise Failure(_ending(run.id, status, error, traceback), FAILED)
+        print_json({"id": id, "status": ending.status, "output": ending.output, "error": error_data(ending.error)})
+    elif ending.status == "completed":
+        print_json(ending.output)
+    if ending.status != "completed":
+        raise Failure(_ending_text(id, ending.status, ending.error, traceback), FAILED)
 
 
-def _ending(id: str, status: str, error: ErrorInfo | None, traceback: bool) -> str:
+def _ending_text(id: str, status: str, error: ErrorInfo | None, traceback: bool) -> str:
     from flowkit.cli.render import cause_of, error_place
 
     reason = {"cancelled": "was cancelled", "blocked": "is blocked"}.get(status, "failed")

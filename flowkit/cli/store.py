@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from flowkit.cli.failure import NOT_FOUND, STORE, Failure
 
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from flowkit.client import Flowkit, Run
     from flowkit.drivers.base import RunRow
 
-__all__ = ["file_of", "find_run", "looking", "row_of", "steering"]
+__all__ = ["MAX_PAYLOAD", "PATIENCE_SECONDS", "described", "file_of", "find_run", "looking", "row_of", "steering"]
 
 PATIENCE_SECONDS = 5.0
 """How long a command waits for a database that another program holds locked."""
+
+MAX_PAYLOAD = 8_000_000
+"""How many bytes an input or a message may have, as by default everywhere."""
 
 _NEAR = 500
 
@@ -47,7 +50,7 @@ def _opened(db: str, *, readonly: bool, create: bool = False) -> Iterator[Flowki
             f"there is no database {str(file)!r}. Name one with --db or $FLOWKIT_DB, or start a run in it first.", STORE
         )
     driver = open_driver(db, readonly=readonly and file is not None, busy_seconds=PATIENCE_SECONDS)
-    with Flowkit(driver, worker=False, workflows=(), patience_seconds=PATIENCE_SECONDS) as flowkit:
+    with Flowkit(driver, worker=False, workflows=(), max_payload=MAX_PAYLOAD, patience_seconds=PATIENCE_SECONDS) as flowkit:
         yield flowkit
 
 
@@ -74,6 +77,15 @@ def row_of(flowkit: Flowkit, run: Run[Any]) -> RunRow:
     if row is None:
         raise Failure(f"run {run.id!r} is gone: its retention is over", NOT_FOUND)
     return row
+
+
+def described(flowkit: Flowkit, run: Run[Any], field: Literal["input", "output", "state"]) -> Any:
+    """A stored body of the run as plain data: the code of its workflow is not needed to look at it."""
+    from flowkit.codec import describe
+    from flowkit.drivers.base import BodyRef
+
+    body = flowkit.driver.body(BodyRef(run=row_of(flowkit, run).seq, field=field))
+    return None if body is None else describe(body)
 
 
 def _not_found(flowkit: Flowkit, id: str) -> str:

@@ -11,9 +11,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+
+from flowkit.cli.store import MAX_PAYLOAD
 
 if TYPE_CHECKING:
     from flowkit.client import Flowkit
@@ -32,13 +34,17 @@ def open_worker(
     from flowkit.client import Flowkit
     from flowkit.drivers import open_driver
 
-    flowkit = Flowkit(open_driver(db), workflows=workflows.values(), concurrency=concurrency, grace=grace)
-    before = _handle(_interrupt)
+    before = _handle(_interrupt)  # first of all: once the worker claims, steps run
     try:
-        yield flowkit
+        flowkit = Flowkit(
+            open_driver(db), workflows=workflows.values(), concurrency=concurrency, grace=grace, max_payload=MAX_PAYLOAD
+        )
+        try:
+            yield flowkit
+        finally:
+            _handle(_leave_at_once)
+            flowkit.close()
     finally:
-        _handle(_leave_at_once)
-        flowkit.close()
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -58,11 +64,13 @@ def until_stopped(flowkit: Flowkit) -> BaseException | None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
+    _handle(_leave_at_once)
     raise KeyboardInterrupt
 
 
 def _leave_at_once(number: int, frame: FrameType | None) -> None:
-    sys.stdout.flush()
+    with suppress(RuntimeError, OSError):  # the signal may have come in the middle of a write
+        sys.stdout.flush()
     os._exit(128 + number)  # threads of user code may run for ever, and an orderly exit would wait for them
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
-from flowkit.client.history import read_error
+from flowkit.client.facts import plain_error
 from flowkit.codec import describe
 from flowkit.core.entry import Entry, FailedAttempt, Message
 from flowkit.core.run import STATUSES
@@ -220,7 +220,7 @@ class Reader:
             view = None
         if view is None:
             return RunEnd(None, 0)
-        return RunEnd(None if view.error is None else read_error(view.error), view.failed_entry or 0)
+        return RunEnd(None if view.error is None else plain_error(view.error), view.failed_entry or 0)
 
     def inbox(self, run: int, limit: int = _NEWEST_MESSAGES) -> tuple[Message, ...]:
         """The messages that wait in a run's inbox, oldest first."""

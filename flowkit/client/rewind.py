@@ -147,7 +147,8 @@ class _History:
 
     def went_on(self, entry: Entry) -> bool:
         """Whether the code handled this failure: something later on its path shows that it went on."""
-        return bool(self.later_on_path(entry))
+        around = self._composites_around(entry.location)
+        return any(_returned(composite, segment) for composite, segment in around) or bool(self.later_on_path(entry))
 
     def _scopes_of(self, location: str) -> list[str]:
         """The scope an entry counts in; from within attempt blocks it counts in the scopes around them, too."""
@@ -272,6 +273,14 @@ class _History:
         add = sorted(self._changed.values(), key=lambda entry: entry.seq)
         ending = "" if status == "pending" else None
         return Rewind(status=status, ending=ending, add=add, archive=sorted(self._archived), requeue=requeue, owes=owes)
+
+
+def _returned(composite: Entry, segment: str) -> bool:
+    """Whether the code of this turn or branch has returned."""
+    if composite.kind == "loop":
+        return composite.status == "completed" or turn_of(segment) != read_loop(composite).turn
+    end = read_branches(composite).done.get(segment)
+    return end is not None and end.value is not msgspec.UNSET
 
 
 def _starts_over(composite: Entry, segment: str) -> bool:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from flowkit.client.history import entry_error
 from flowkit.client.rewind import Rewind, recovery_of, replay_of
 from flowkit.client.steering import recover_run, replay_run
 from flowkit.codec import coder
@@ -199,4 +198,4 @@ def _planned(view: RunView, plan: Callable[[], Rewind | None], nothing: str) -> 
 
 
 def _has_begun(entry: Entry) -> bool:
-    return entry.status != "pending" or entry.attempts > 0 or entry_error(entry) is not None
+    return entry.status != "pending" or entry.attempts > 0 or entry.error is not None

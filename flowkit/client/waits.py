@@ -80,10 +80,13 @@ def wait_until(driver: Driver, bulletin: Bulletin, run: int, look: Callable[[], 
                 raise StoreError("the handle was closed while this waited. Open the database again.")
             if unwanted is not None and unwanted.is_set():
                 return None
-            token = driver.token()
+            told = event.is_set()
+            token = 0 if told else driver.token()
             event.clear()
             if (found := look()) is not None:
                 return found
+            if told:
+                continue
             while not event.is_set() and driver.token() == token:
                 if unwanted is not None and unwanted.is_set():
                     return None

@@ -243,8 +243,8 @@ def _field_names(cls: type) -> list[str] | None:
     if issubclass(cls, msgspec.Struct):
         return list(cls.__struct_fields__)
     if issubclass(cls, tuple):
-        fields: tuple[str, ...] | None = getattr(cls, "_fields", None)
-        return None if fields is None else list(fields)
+        names: tuple[str, ...] | None = getattr(cls, "_fields", None)
+        return None if names is None else list(names)
     if not dataclasses.is_dataclass(cls) or cls.__new__ is not object.__new__:
         return None
     fields = dataclasses.fields(cls)

@@ -23,6 +23,7 @@ __all__ = [
     "other_kind",
     "refused",
     "removed_line",
+    "too_late",
     "unreadable",
     "unvisited",
     "version_line",
@@ -101,6 +102,19 @@ def in_progress(ledger: Ledger, path: str, first: str, second: str, source: str)
     )
 
 
+def too_late(ledger: Ledger, path: str, name: str, source: str) -> EntryInProgress:
+    """A task that outlives the scope it was started in makes a call there."""
+    return EntryInProgress(
+        f"run {ledger.run_id} is blocked: `{name}` was called after {_scope_words(path)} had ended, {source}\n"
+        f"A replay would not repeat that. Await the task in the code that starts it; to do two things at once, use "
+        f"join(…).\n{_PROMISE}",
+        run_id=ledger.run_id,
+        location=nested(path, name),
+        asked_name=name,
+        source=source,
+    )
+
+
 def left_running(ledger: Ledger, path: str, location: str) -> EntryInProgress:
     """The code of a scope is over while a call it made is still under way."""
     return EntryInProgress(
@@ -135,14 +149,15 @@ def cancelled(ledger: Ledger, location: str, source: str) -> EntryInProgress:
     )
 
 
-def removed_line(name: str, kind: str) -> str:
+def removed_line(name: str, kind: str, *, awaits: bool = False) -> str:
     """What to paste where code no longer makes the entry `name`."""
-    return f"removed({_quoted(name)}, {_quoted(kind)})"
+    return f"{'await ' if awaits else ''}removed({_quoted(name)}, {_quoted(kind)})"
 
 
-def version_line(name: str) -> str:
+def version_line(name: str, *, awaits: bool = False) -> str:
     """What to paste around a call that is new. A number (``charge#2``) cannot stand in a version's name."""
-    return f"if version({_quoted(f'add-{name}'.replace('#', '-')[:MAX_NAME])}, 2) >= 2:"
+    gate = _quoted(f"add-{name}".replace("#", "-")[:MAX_NAME])
+    return f"if {'await ' if awaits else ''}version({gate}, 2) >= 2:"
 
 
 def _quoted(text: str) -> str:
@@ -156,7 +171,7 @@ def _diverged(
     ledger: Ledger, path: str, stray: str, recorded: Entry | None, kind: str, name: str, source: str
 ) -> HistoryDiverged:
     recorded_kind = recorded.kind if recorded is not None else "attempt"
-    lines = [removed_line(stray, recorded_kind)]
+    lines = [removed_line(stray, recorded_kind, awaits=ledger.awaits)]
     rows = [
         f"run {ledger.run_id} is blocked: code and history do not fit in {_scope_words(path)}",
         f"  history has   {recorded_kind} `{stray}`    {_fate(recorded)}",
@@ -166,7 +181,7 @@ def _diverged(
     if kind == "removed":
         rows.append("A removed() names the kind that history has, so write that one.")
     elif kind and name != stray:
-        lines.append(version_line(name))
+        lines.append(version_line(name, awaits=ledger.awaits))
         rows.append(f"if `{name}` is new and only for runs that come by later:       {lines[1]}")
     elif kind:
         rows.append(f"and give the new {kind} another name.")

@@ -25,19 +25,23 @@ COMPOSITES = frozenset(("loop", "join", "race"))
 
 
 class Batch:
-    """What the next commit will hold, as far as it is known."""
+    """What the next commit will hold, as far as it is known.
+
+    What most commits have none of is an empty tuple, the same for all: a step makes a batch, and each list in it would be
+    one more thing for the garbage collector to look through.
+    """
 
     __slots__ = ("adds", "consume", "failures", "forget", "replies", "rolled_back", "sends", "sets", "settles", "state")
 
     def __init__(self) -> None:
         self.adds: dict[int, Entry] = {}
         self.sets: dict[int, Entry] = {}
-        self.failures: list[FailedAttempt] = []
-        self.forget: list[tuple[int, int]] = []
-        self.consume: list[int] = []
-        self.replies: list[Reply] = []
+        self.failures: tuple[FailedAttempt, ...] = ()
+        self.forget: tuple[tuple[int, int], ...] = ()
+        self.consume: tuple[int, ...] = ()
+        self.replies: tuple[Reply, ...] = ()
         self.sends: dict[int, Outgoing] = {}
-        self.rolled_back: list[int] = []
+        self.rolled_back: tuple[int, ...] = ()
         self.state: bytes | None = None
         self.settles = False
 
@@ -48,13 +52,13 @@ class Batch:
         gone = {seq for first, end in later.forget for seq in range(first, end)} & self.adds.keys()
         for seq in gone:
             del self.adds[seq]
-        later.forget = _ranges(seq for first, end in later.forget for seq in range(first, end) if seq not in gone)
+        kept = _ranges(seq for first, end in later.forget for seq in range(first, end) if seq not in gone)
         self.adds.update(later.adds)
-        for mine, theirs in (
-            (self.failures, later.failures), (self.forget, later.forget), (self.consume, later.consume),
-            (self.replies, later.replies), (self.rolled_back, later.rolled_back),
-        ):  # fmt: skip
-            mine.extend(theirs)  # type: ignore[arg-type]  # pairs of one element type each
+        self.failures += later.failures
+        self.forget += tuple(kept)
+        self.consume += later.consume
+        self.replies += later.replies
+        self.rolled_back += later.rolled_back
         self.sends.update(later.sends)
         self.state = later.state if later.state is not None else self.state
         self.settles = self.settles or later.settles
@@ -81,6 +85,8 @@ class Ledger:
         last: int = 0,
         seen: int = 0,
         crashes: int = 0,
+        awaits: bool = False,
+        latest: float = 0.0,
     ) -> None:
         self.run = run
         self.run_id = run_id
@@ -89,6 +95,8 @@ class Ledger:
         self.last = last
         self.seen = seen
         self.crashes = crashes
+        self.awaits = awaits
+        """Whether the workflow is async, so that lines to paste can say `await`."""
         self.owes = 0
         self.version = 0
         self.taken_version = 0
@@ -102,7 +110,7 @@ class Ledger:
         self.error_line: str | None = None
         self._batch = Batch()
         self._flying: Batch | None = None
-        self._latest = 0.0
+        self._latest = latest
         for entry in entries:
             self._place(entry)
             self.last = max(self.last, entry.seq)
@@ -236,16 +244,16 @@ class Ledger:
     def stage_failure(self, failure: FailedAttempt) -> None:
         """Have a failed attempt written with the next commit."""
         with self.lock:
-            self._batch.failures.append(failure)
+            self._batch.failures += (failure,)
             self.version += 1
 
     def stage_message(self, *, consume: int | None = None, reply: Reply | None = None) -> None:
         """Have a message leave the inbox, and its answer written, with the next commit."""
         with self.lock:
             if consume is not None:
-                self._batch.consume.append(consume)
+                self._batch.consume += (consume,)
             if reply is not None:
-                self._batch.replies.append(reply)
+                self._batch.replies += (reply,)
             self.version += 1
 
     def stage_send(self, entry: Entry, outgoing: Outgoing) -> None:
@@ -271,7 +279,7 @@ class Ledger:
         """Have the end of `entry`'s rollback handler written with the next commit."""
         with self.lock:
             self._place(msgspec.structs.replace(entry, status="rolled_back", rollback="done"))
-            self._batch.rolled_back.append(entry.seq)
+            self._batch.rolled_back += (entry.seq,)
             self._batch.settles = True
             self.version += 1
 
@@ -292,8 +300,8 @@ class Ledger:
                 if self._batch.adds.pop(entry.seq, None) is None:
                     written.append(entry.seq)
             gone = {entry.seq for entry in entries}
-            self._batch.failures = [failure for failure in self._batch.failures if failure.entry not in gone]
-            self._batch.forget.extend(_ranges(written))
+            self._batch.failures = tuple(failure for failure in self._batch.failures if failure.entry not in gone)
+            self._batch.forget += tuple(_ranges(written))
             self.version += 1
 
     # --- commits ----------------------------------------------------------------------------------------------------
@@ -330,9 +338,9 @@ class Ledger:
             self.taken_version = self.version
             return Change(
                 run=self.run, epoch=self.epoch, head=self.head, bump=bump,
-                add=list(batch.adds.values()), set=list(batch.sets.values()), rolled_back=batch.rolled_back,
+                add=tuple(batch.adds.values()), set=tuple(batch.sets.values()), rolled_back=batch.rolled_back,
                 failures=batch.failures, forget=batch.forget, consume=batch.consume, replies=batch.replies,
-                sends=list(batch.sends.values()), state=batch.state, entries=self.last, seen=self.seen, owes=self.owes,
+                sends=tuple(batch.sends.values()), state=batch.state, entries=self.last, seen=self.seen, owes=self.owes,
                 status=status, ending=ending, calms=batch.settles or park is not None, park=park, finish=finish,
                 release=release, current=self.current, attempts=self.attempts, error_line=self.error_line,
             )  # fmt: skip

@@ -7,8 +7,9 @@ whoever calls it turns what happened into an Outcome, and whoever needs it as an
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+import msgspec
 
 from flowkit.errors import Evicted, HistoryDiverged, RollbackCheckpointError, ScopeClosed, Suspended
 
@@ -17,22 +18,19 @@ __all__ = ["Done", "Failed", "Outcome", "TimedOut", "Wake", "decisive", "merge_w
 T = TypeVar("T", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Done(Generic[T]):
+class Done(msgspec.Struct, Generic[T], frozen=True):
     """It returned."""
 
     value: T
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """It raised."""
 
     error: BaseException
 
 
-@dataclass(frozen=True, slots=True)
-class TimedOut:
+class TimedOut(msgspec.Struct, frozen=True):
     """A body ran longer than its `timeout` seconds. Whatever it still does is dropped."""
 
     timeout: float
@@ -48,8 +46,7 @@ def unwrap(outcome: Outcome[T]) -> T:
     raise outcome.error
 
 
-@dataclass(frozen=True, slots=True)
-class Wake:
+class Wake(msgspec.Struct, frozen=True):
     """What a strand waits for: an instant in epoch seconds, message names (``("*",)``: any), or both."""
 
     at: float | None = None

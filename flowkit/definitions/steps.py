@@ -11,7 +11,7 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from flowkit.codec import signature_coders
 from flowkit.core.location import check_name
@@ -264,6 +264,6 @@ def _predicate(retry_on: RetryOn | None) -> Callable[[BaseException], bool] | No
     kinds = retry_on if isinstance(retry_on, tuple) else (retry_on,)
     if all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds):
         return lambda error: isinstance(error, kinds)  # type: ignore[arg-type]  # all are exception types
-    if isinstance(retry_on, tuple) or not callable(retry_on):
+    if isinstance(retry_on, tuple | type) or not callable(retry_on):
         raise TypeError(f"retry_on takes exception types or a predicate, not {retry_on!r}")
-    return cast(Callable[[BaseException], bool], retry_on)
+    return retry_on

@@ -13,7 +13,9 @@ __all__ = ["open_driver"]
 _POSTGRES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 
 
-def open_driver(url: str | Path, *, durability: Durability = "full", readonly: bool = False, busy_seconds: float = 30.0) -> Driver:
+def open_driver(
+    url: str | Path, *, durability: Durability = "full", readonly: bool = False, busy_seconds: float = 30.0
+) -> Driver:
     """Open the database at `url`, and create or migrate it if need be.
 
     A path, ``sqlite:///path`` or ``:memory:``. `busy_seconds` bounds every wait for the write lock of a file.

@@ -69,6 +69,7 @@ class Connections:
         self.path = path
         self.name = str(path)
         self.readonly = readonly
+        self._refuse_bad_path()
         self.locks = lock_folder(path)
         self._busy_seconds = busy_seconds
         self._durability = durability
@@ -82,7 +83,6 @@ class Connections:
         self._reserve_freed = False
         self._reserve_at = 0.0
         self._gate: Gate | None = None
-        self._refuse_bad_path()
         self._writer = self._open_writer()
         self._cursor = self._writer.cursor()
         _handles.add(self)
@@ -237,7 +237,7 @@ class Connections:
         Where the lock files are, the file is ours and may be open in this process: then it is not touched, since closing
         any descriptor of it would drop SQLite's locks.
         """
-        if self.locks.exists():
+        if lock_folder(self.path).exists():
             return False
         try:
             with self.path.open("rb") as file:

@@ -1,11 +1,7 @@
-"""The statements of Changes: few for each kind, checked by their row counts.
+"""The statements of Changes: one `executemany` for each kind, checked by its row count.
 
 Every text is a constant, so that sqlite3's statement cache always hits. The row of a run is written by one of two
 statements: the short one of an ordinary step touches no index.
-
-What every step writes, an UPDATE of its run and an INSERT of its entry, goes many rows to a statement: sqlite3 lets go of
-the interpreter's lock once for each row of an `executemany`, and would have to fight for it each time with all the threads
-whose next steps this group holds up.
 """
 
 from __future__ import annotations
@@ -70,21 +66,6 @@ def _marks(columns: str) -> str:
 _COUNTERS = "entries = ?, seen = ?, owes = ?, current = ?, attempts = ?, error_line = ?, updated_at = ?"
 _FENCE = "WHERE seq = ? AND epoch = ? AND head = ?"
 _STEP = f"UPDATE runs SET head = head + 1, {_COUNTERS} {_FENCE}"
-_STEP_WIDTH = 10
-_MANY_ROWS = (64, 16, 4)
-
-
-def _rows(width: int, count: int) -> str:
-    row = f"({', '.join('?' * width)})"
-    return ", ".join([row] * count)
-
-
-_STEPS = {
-    count: "UPDATE runs SET head = head + 1, entries = v.column1, seen = v.column2, owes = v.column3, current = v.column4, "
-    "attempts = v.column5, error_line = v.column6, updated_at = v.column7 "
-    f"FROM (VALUES {_rows(_STEP_WIDTH, count)}) AS v WHERE seq = v.column8 AND epoch = v.column9 AND head = v.column10"
-    for count in _MANY_ROWS
-}
 _FATE = (
     "status = ?, wake_at = ?, owner = ?, epoch = ?, request = ?, ending = ?, crashes = ?, replays = ?, "
     "finished_at = ?, expire_at = ?, waiting = CASE WHEN ? THEN waiting ELSE ? END"
@@ -93,9 +74,6 @@ _TURN = f"UPDATE runs SET head = head + 1, {_COUNTERS}, {_FATE} {_FENCE}"
 _SET_FATE = f"UPDATE runs SET updated_at = ?, {_FATE} WHERE seq = ?"
 
 _ADD = f"INSERT INTO entries ({ENTRY_COLUMNS}) VALUES ({_marks(ENTRY_COLUMNS)})"
-_ADDS = {
-    count: f"INSERT INTO entries ({ENTRY_COLUMNS}) VALUES {_rows(ENTRY_COLUMNS.count(',') + 1, count)}" for count in _MANY_ROWS
-}
 _SET_COLUMNS = (
     "status = ?, attempts = ?, round = ?, started_at = ?, settled_at = ?, due_at = ?, rollback = ?, output = ?, "
     "error = ?, patch = ?"
@@ -251,12 +229,12 @@ class Batch:
 
     def execute(self, cursor: sqlite3.Cursor) -> None:
         """Write everything, archived entries before new ones. Raises GuardFailed."""
-        _counted_many(cursor, _STEP, _STEPS, self._steps)
+        _counted(cursor, _STEP, self._steps)
         _counted(cursor, _TURN, self._turns)
         if self._rest:
             self._execute_rest(cursor)
         if self._adds:
-            _counted_many(cursor, _ADD, _ADDS, self._adds)
+            _counted(cursor, _ADD, self._adds)
         if self._tried:
             cursor.executemany(_TRIED, self._tried)
 
@@ -266,19 +244,6 @@ class Batch:
                 _CHECKED.get(sql, _uncounted)(cursor, sql, rows)
 
 
-def _counted_many(cursor: sqlite3.Cursor, sql: str, many: dict[int, str], rows: list[Row]) -> None:
-    """As `_counted`, with as many rows to a statement as there is one for."""
-    at = 0
-    for count in _MANY_ROWS:
-        while len(rows) - at >= count:
-            cursor.execute(many[count], [value for row in rows[at : at + count] for value in row])
-            _check_count(cursor, sql, count)
-            at += count
-    for row in rows[at:]:
-        cursor.execute(sql, row)
-        _check_count(cursor, sql, 1)
-
-
 def _counted(cursor: sqlite3.Cursor, sql: str, rows: list[Row]) -> None:
     if not rows:
         return
@@ -286,12 +251,8 @@ def _counted(cursor: sqlite3.Cursor, sql: str, rows: list[Row]) -> None:
         cursor.execute(sql, rows[0])
     else:
         cursor.executemany(sql, rows)
-    _check_count(cursor, sql, len(rows))
-
-
-def _check_count(cursor: sqlite3.Cursor, sql: str, count: int) -> None:
-    if cursor.rowcount != count:
-        raise GuardFailed(f"{_GUARDS.get(sql, 'a row')} is not there any more ({cursor.rowcount} of {count} written)")
+    if cursor.rowcount != len(rows):
+        raise GuardFailed(f"{_GUARDS.get(sql, 'a row')} is not there any more ({cursor.rowcount} of {len(rows)} written)")
 
 
 def _uncounted(cursor: sqlite3.Cursor, sql: str, rows: list[Row]) -> None:

@@ -11,7 +11,8 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+
+import msgspec
 
 from flowkit.core.change import Change, Finish, Park
 from flowkit.core.ledger import Ledger
@@ -20,8 +21,7 @@ from flowkit.engine.recorder import Answer, Recorder, Undelivered, Written
 __all__ = ["Commits", "Final"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Final:
+class Final(msgspec.Struct, frozen=True, kw_only=True):
     """What a commit says of the run itself, besides its entries."""
 
     status: str | None = None

@@ -176,7 +176,9 @@ class Pass:
     def park_with(self, waiter: Waiter | None = None) -> Park | None:
         """The park to commit if nobody performs, now or once `waiter` waits too, and nothing happens soon; else None."""
         with self.lock:
-            alone = self.performing - (waiter is not None) == 0
+            if waiter is not None and waiter.strand.stop is not None:
+                return None  # it counts no more: taking it off would hide another one that performs
+            alone = self.performing - (waiter is not None and waiter.strand.performs) == 0
             waiters = [*self.waiters, waiter] if waiter is not None else list(self.waiters)
             if not alone or not waiters or self.ended is not None or self.refusing is not None:
                 return None
@@ -198,10 +200,12 @@ class Pass:
         return signal
 
     def ring(self) -> None:
-        """Something may have come: whoever waits looks again."""
+        """Something may have come: whoever waits looks again, and counts as performing until it has."""
         with self.lock:
             self.rings += 1
-            waiters = list(self.waiters)
+            waiters, self.waiters = self.waiters, []
+            for waiter in waiters:
+                self.performs(waiter.strand)
         for waiter in waiters:
             waiter.notify()
 
@@ -238,6 +242,10 @@ class Pass:
             except IndexError:  # another strand took it
                 return
             self.report(event)
+
+    def forget_reports(self) -> None:
+        """What is not durable yet is not going to be: nobody is told of it."""
+        self._reports.clear()
 
     def commit_in_background(self) -> None:
         """Have what is staged written soon, without waiting."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
 
 from flowkit.core.change import Change
 from flowkit.core.entry import Message
@@ -16,8 +17,7 @@ class ChangeRefused(Exception):
     """The Change contradicts what the store holds, so this run cannot go on; no other run is touched."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """The Change is durable. `inbox` is the run's newest message number, `status` what its row says now."""
 
     inbox: int
@@ -25,8 +25,7 @@ class Written:
     request: str
 
 
-@dataclass(frozen=True, slots=True)
-class Undelivered:
+class Undelivered(msgspec.Struct, frozen=True):
     """Nothing was written, since the message to run `to` has no living receiver."""
 
     to: str

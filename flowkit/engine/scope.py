@@ -73,7 +73,7 @@ class Strand:
             strand = strand.parent
 
     def asked_to_stop(self, wait: float) -> bool:
-        """What `stopping()` answers in workflow code, after `wait` seconds at most."""
+        """Whether this line of control is over, or the run leaves this worker, in `wait` seconds at most."""
         with self.running.lock:
             if self.stop is not None or self.running.refusing is not None:
                 return True
@@ -91,7 +91,7 @@ class Strand:
 class Scope:
     """A place where names are unique, as one pass visits it."""
 
-    __slots__ = ("_promises", "checkpointed", "promised", "quiet", "strand", "visits")
+    __slots__ = ("_promises", "checkpointed", "over", "promised", "quiet", "strand", "visits")
 
     def __init__(self, strand: Strand, path: str = ROOT, *, checkpointed: bool = False) -> None:
         self.strand = strand
@@ -100,6 +100,7 @@ class Scope:
         self._promises = 0
         self.promised: dict[int, tuple[Coroutine[Any, Any, Any], str, str]] = {}
         self.quiet: asyncio.Event | None = None
+        self.over = False
 
     @property
     def running(self) -> Pass:
@@ -143,16 +144,24 @@ class Scope:
             raise _again(strand.stop)
         if strand.running.refusing is not None:
             raise _again(strand.running.refusing)
-        if self.visits.busy is not None:
-            running = strand.running
-            error = divergence.in_progress(running.ledger, self.path, self.visits.busy, name, where())
-            running.condemn(error)
-            raise error
+        if self.over or self.visits.busy is not None:
+            raise self._out_of_turn(name, where())
+
+    def _out_of_turn(self, name: str, source: str) -> HistoryDiverged:
+        """The error of a call while another is under way, or after the scope's end."""
+        running, busy = self.strand.running, self.visits.busy
+        if busy is None:
+            error = divergence.too_late(running.ledger, self.path, name, source)
+        else:
+            error = divergence.in_progress(running.ledger, self.path, busy, name, source)
+        running.condemn(error)
+        return error
 
     def open(self, location: str, kind: str, status: str, source: str, **fields: Any) -> Entry:
         """A new entry at `location`, staged: it is written with the next commit."""
         running = self.strand.running
-        fields.setdefault("created_at", running.recorder.now())
+        if "created_at" not in fields:
+            fields["created_at"] = running.recorder.now()
         ledger = running.ledger
         if len(ledger.entries) == _MANY:
             _log.warning(
@@ -201,6 +210,15 @@ class Scope:
             raise self.frontier()
         self.strand.passes_history()
 
+    def asked_to_stop(self, wait: float) -> bool:
+        """What `stopping()` answers here: where history goes on the code went on, and in a frozen pass nothing follows it."""
+        if self.running.journal.unvisited(self.visits):
+            return False
+        if self.running.journal.frozen:
+            return True
+        self.strand.passes_history()
+        return self.strand.asked_to_stop(wait)
+
     def frontier(self) -> Frontier:
         """End this strand of a frozen pass here."""
         stop = Frontier("the frozen pass ends here")
@@ -211,6 +229,7 @@ class Scope:
         """What the scope's code came to, once it is sure that it and history fit."""
         strand = self.strand
         running = strand.running
+        self.over = True
         if strand.stop is not None:
             return Failed(strand.stop)
         if running.refusing is not None:

@@ -87,6 +87,10 @@ class RunState:
             self._values = fold_patches(self.base, entries)
         return self._values
 
+    def latest(self) -> float:
+        """The instant of the newest commit in the base: what comes now is newer, whatever the clock says."""
+        return max((kept.at for kept in _folded(self.base, ()).values()), default=0.0)
+
     def rebase(self, gone: Iterable[Entry], live: Iterable[Entry]) -> bytes:
         """The new base once `gone` has gone and `live` remains."""
         known = _folded(self.base, gone)

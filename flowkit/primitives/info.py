@@ -52,8 +52,7 @@ def stopping(wait: float = 0) -> bool:
     scope = in_run()
     if scope is None:
         raise NotInRun(f"stopping() was called outside a run, {caller()}. To try a workflow out, use flowkit.testing.Lab.")
-    scope.passes_history()  # the world outside is no part of it
-    return scope.strand.asked_to_stop(float(wait))
+    return scope.asked_to_stop(float(wait))
 
 
 def run_state() -> MutableMapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Messages: `receive`, `receive_batch`, `send`, and the `Message` that user code gets.
+"""Messages: `receive`, `receive_batch`, and the `Message` that user code gets.
 
 Taking a message from the inbox and recording it are one commit. A completable message stays in the inbox, hidden from other
 receives, until `complete()` removes it and stores the answer; while one is open anywhere in the run, nothing else may be
@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from flowkit.codec import coder
-from flowkit.core.change import Outgoing, Reply
+from flowkit.core.change import Reply
 from flowkit.core.entry import Entry
 from flowkit.core.entry import Message as Letter
 from flowkit.core.ledger import Ledger
@@ -25,16 +25,9 @@ from flowkit.engine.passes import Pass
 from flowkit.engine.ports import Port
 from flowkit.engine.replay import Call
 from flowkit.engine.scope import Scope
-from flowkit.errors import (
-    FlowkitError,
-    MessageNotCompleted,
-    PayloadError,
-    ReceiveTimeout,
-    RunConflict,
-    RunNotFound,
-)
+from flowkit.errors import FlowkitError, MessageNotCompleted, ReceiveTimeout
 
-__all__ = ["Completion", "Message", "Receive", "SendMessage", "decode_messages", "message_names", "requeued"]
+__all__ = ["Completion", "Message", "Receive", "decode_messages", "message_names", "requeued"]
 
 _body = coder()
 _ALL = 1_000_000
@@ -260,67 +253,6 @@ class Receive:
     def _message(self, taken: Taken) -> Message:
         completion = Completion(taken, self.front) if taken.completable else None
         return Message(taken.id, taken.name, _body.decode(bytes(taken.data)), taken.sent_at, completion)
-
-
-@dataclass(frozen=True, slots=True)
-class SendMessage:
-    """Send to another run, delivered exactly once: the message, the wake-up and this entry are one commit."""
-
-    to: str
-    message: str
-    data: Any
-    key: str | None
-    kind: ClassVar[str] = "send"
-    frontier: ClassVar[str] = "always"
-
-    @property
-    def name(self) -> str:
-        return self.message
-
-    @property
-    def explicit(self) -> bool:
-        return False
-
-    def recall(self, scope: Scope, entry: Entry) -> None:
-        if entry.error is not None:
-            raise recorded_failure(entry, "send")
-
-    async def revisit(self, call: Call, port: Port) -> None:
-        return None
-
-    async def perform(self, call: Call, port: Port) -> Outcome[None]:
-        running = call.scope.running
-        try:
-            body = _body.encode(self.data, limit=running.host.max_payload)
-        except PayloadError as error:
-            return Failed(error)
-        args = msgspec.json.encode({"to": self.to, "name": self.message, "key": self.key})
-        with running.ledger.lock:  # no other branch's commit may carry the entry without the message
-            entry = call.finish(self.kind, "completed", args=args)
-            message_id = f"{running.facts.id}:{entry.seq}:{entry.round}:{running.ledger.run}"
-            running.ledger.stage_send(
-                entry,
-                Outgoing(to=self.to, message_id=message_id, name=self.message, body=body, key=self.key, sender=running.facts.id),
-            )
-        running.progress(call.location, 0)
-        await port.commit(call.scope)
-        if (why := running.commits.refused.pop(message_id, None)) is not None:
-            return await self._refused(call, port, entry, why)
-        return Done(None)
-
-    async def _refused(self, call: Call, port: Port, entry: Entry, why: str) -> Outcome[None]:
-        error: FlowkitError
-        if why == "missing":
-            error = RunNotFound(f"cannot send {self.message!r}: there is no run {self.to!r}")
-        elif why == "ended":
-            error = RunConflict(f"cannot send {self.message!r}: run {self.to!r} has ended")
-        else:
-            error = RunConflict(f"cannot send {self.message!r}: the inbox of run {self.to!r} is full")
-        info, body = info_bytes(error)
-        failed = call.scope.stage(msgspec.structs.replace(entry, status="failed", error=body))
-        call.scope.running.progress(call.location, 0, error_line(info))
-        await port.commit(call.scope)
-        return Failed(recorded_failure(failed, "send"))
 
 
 def message_names(entry: Entry) -> tuple[str, ...]:

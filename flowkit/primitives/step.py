@@ -40,7 +40,7 @@ from flowkit.errors import (
     StepTimeout,
 )
 
-__all__ = ["StepCall", "StepPlan"]
+__all__ = ["StepCall", "StepPlan", "chosen_delay"]
 
 _CRASHES_BEFORE_INTENT = 2
 _log = logging.getLogger("flowkit")
@@ -186,9 +186,10 @@ class StepCall:
             fields.update(self._recorded)
         else:
             fields["error"] = None
-        call.finish("step", "completed", **fields)
-        if patch is not None:
-            running.state.apply(patch)
+        with running.ledger.lock:  # of two branches that change one key, memory and store must agree on the later
+            call.finish("step", "completed", **fields)
+            if patch is not None:
+                running.state.apply(patch)
         running.progress(call.location, number)
         if not plan.ephemeral:
             await port.commit(call.scope)
@@ -201,7 +202,7 @@ class StepCall:
         plan, running = self.plan, call.scope.running
         failed_at = running.recorder.now()
         try:
-            retriable, delay = self._retriable(error), _chosen_delay(error)
+            retriable, delay = self._retriable(error), chosen_delay(error)
         except Exception as broken:  # the user's predicate: what it raises is how the step ends
             return await self._fail(call, port, broken, number, started)
         if not retriable:
@@ -339,7 +340,7 @@ def _or_note(value: Any) -> Any:
     return value
 
 
-def _chosen_delay(error: BaseException) -> float | None:
+def chosen_delay(error: BaseException) -> float | None:
     """Seconds until the retry, if the body chose them; a choice that cannot be is none."""
     if not isinstance(error, RetryAfter):
         return None

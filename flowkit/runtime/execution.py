@@ -183,7 +183,7 @@ class Execution:
     async def _flow(self, port: Port) -> None:
         if self.running is None:
             try:
-                self._begin(await port.blocking(self._load))
+                self._begin(self._view or await port.blocking(self._load))
             except PayloadError as error:
                 return await self._block_unreadable(port, error)
         ledger = self._ledger
@@ -206,7 +206,7 @@ class Execution:
         return await self._conclude(port, running, outcome)
 
     def _load(self) -> RunView:
-        view = self._view or self.house.driver.load(self.claim.run)
+        view = self.house.driver.load(self.claim.run)
         if view is None:
             raise ScopeClosed("the run is gone")
         return view
@@ -216,9 +216,11 @@ class Execution:
         self._view = view
         self.ending = row.ending or "failed"
         self._handler_failures = list(view.handler_failures)
+        self._state = RunState(view.state, view.entries)
         self._ledger = Ledger(
             run=row.seq, run_id=row.id, epoch=self.claim.epoch, head=self.claim.head, entries=view.entries,
-            last=row.entries, seen=row.seen, crashes=self.claim.crashes,
+            last=row.entries, seen=row.seen, crashes=self.claim.crashes, awaits=self.workflow.awaits,
+            latest=self._state.latest(),
         )  # fmt: skip
         self._ledger.progress_from(row.current, row.attempts, row.error_line)
         self._facts = RunFacts(
@@ -228,7 +230,6 @@ class Execution:
         complete = len(view.messages) < _LOADED_MESSAGES
         number = row.inbox if complete else view.messages[-1].seq
         self._mail = Mail(view.messages, number)
-        self._state = RunState(view.state, view.entries)
         self._commits = Commits(self._ledger, self.recorder, self._heard)
 
     def _new_pass(self, *, verdicts: bool = False, frozen: bool = False, collects: bool = False, back: bool = False) -> Pass:
@@ -321,6 +322,8 @@ class Execution:
         running.refusing = None
         running.ledger.error_line = error_line(info)
         finish = Finish(error=encode_error(info))
+        running.deliver_reports()
+        running.forget_reports()
         running.report_after(RunError(run_id=self.claim.id, workflow=self.claim.workflow, error=info))
         await self.commit(port, running, Final(status="blocked", bump="block", bare=True, finish=finish))
         self.outcome = Failed(error)

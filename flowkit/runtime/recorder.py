@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from flowkit.clock import Clock
 from flowkit.core.change import Change
@@ -39,8 +40,7 @@ def _hand_over(outcomes: list[tuple[object, Any]]) -> None:
         token.landed(_translated(answer) if isinstance(answer, BaseException) else answer)
 
 
-@dataclass(frozen=True, slots=True)
-class _Flight:
+class _Flight(msgspec.Struct, frozen=True):
     """A Change under way, and who is told what became of it."""
 
     change: Change

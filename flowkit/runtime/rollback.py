@@ -8,6 +8,8 @@ stops the rollback, since undoing what came before it could do harm.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flowkit.core.change import Finish
@@ -16,15 +18,14 @@ from flowkit.core.events import RollbackFailed
 from flowkit.core.location import split
 from flowkit.core.outcome import Done, Failed, Outcome, TimedOut, Wake
 from flowkit.core.retry import RetryPolicy, next_attempt_at
-from flowkit.durations import seconds
 from flowkit.engine.commits import Final
 from flowkit.engine.failures import error_line, info_bytes
 from flowkit.engine.passes import Pass
 from flowkit.engine.ports import BodyCall, Port
 from flowkit.engine.scope import Scope
 from flowkit.engine.state import StateBox
-from flowkit.errors import CriticalError, HistoryDiverged, RetryAfter, StepTimeout, Suspended
-from flowkit.primitives.step import StepCall
+from flowkit.errors import CriticalError, HistoryDiverged, PayloadError, StepTimeout, Suspended
+from flowkit.primitives.step import StepCall, StepPlan, chosen_delay
 
 if TYPE_CHECKING:
     from flowkit.runtime.execution import Execution
@@ -80,29 +81,44 @@ class Rollback:
             started = running.recorder.now()
             state = StateBox(running.state)
             running.progress(entry.location, number)
-            outcome = await port.body(scope, self._body(entry, call, state))
+            outcome = await self._run(port, scope, entry, call.plan, self._undo(entry, call), state)
+            patch: bytes | None = None
+            try:
+                patch = state.patch(running.host.max_payload) if isinstance(outcome, Done) else None
+            except PayloadError as unstorable:
+                outcome = Failed(unstorable)
             if isinstance(outcome, Done):
                 running.ledger.stage_rolled_back(entry)
-                if (patch := state.patch(running.host.max_payload)) is not None:
-                    running.ledger.stage_state(running.state.merge(patch, running.recorder.now()))
+                if patch is not None:
+                    running.ledger.stage_state(running.state.merge(patch, running.ledger.settle_instant(running.recorder.now())))
                 await port.commit(scope)
                 return True
             error = self._error(outcome, call, number)
             if not await self._failed_attempt(port, scope, entry, call, error, number, started):
                 return False
 
-    def _body(self, entry: Entry, call: StepCall, state: StateBox) -> BodyCall:
+    def _undo(self, entry: Entry, call: StepCall) -> Callable[[], Any]:
+        """The handler with all that it takes: nothing, or the output and some of the step's arguments."""
         plan = call.plan
         assert plan.rollback is not None
+        if plan.rollback_names == ("",):
+            return plan.rollback
         output = plan.returns.decode(entry.output) if entry.output is not None else None
         named: dict[str, Any] = plan.bind.complete(call.args, call.kwargs) if plan.rollback_names else {}
-        takes_nothing = plan.rollback_names == ("",)
-        return BodyCall(
-            name=f"rollback of {plan.name}", location=f"{entry.location}/rollback", function=plan.rollback,
-            args=() if takes_nothing else (output,),
-            kwargs={} if takes_nothing else {name: named[name] for name in plan.rollback_names if name in named},
-            awaits=inspect.iscoroutinefunction(plan.rollback), timeout=plan.timeout, record=None, state=state,
+        return partial(plan.rollback, output, **{name: named[name] for name in plan.rollback_names if name in named})
+
+    async def _run(
+        self, port: Port, scope: Scope, entry: Entry, plan: StepPlan, undo: Callable[[], Any], state: StateBox
+    ) -> Outcome[Any] | TimedOut:
+        """Run the handler. One that gives an awaitable is async, however it is written: a lambda, an object, a step."""
+        body = partial(
+            BodyCall, name=f"rollback of {plan.name}", location=f"{entry.location}/rollback", args=(), kwargs={},
+            timeout=plan.timeout, record=None, state=state,
         )  # fmt: skip
+        outcome = await port.body(scope, body(function=undo, awaits=inspect.iscoroutinefunction(undo)))
+        if isinstance(outcome, Done) and inspect.isawaitable(made := outcome.value):
+            outcome = await port.body(scope, body(function=lambda: made, awaits=True))
+        return outcome
 
     async def _wait_for_retry(self, port: Port, scope: Scope, attempts: list[FailedAttempt]) -> None:
         due = attempts[-1].retry_at if attempts else None
@@ -126,10 +142,9 @@ class Rollback:
         running, plan = self._pass, call.plan
         failed_at = running.recorder.now()
         policy = RetryPolicy(plan.rollback_retries, plan.policy.backoff, plan.policy.backoff_max, plan.policy.jitter)
-        delay = seconds(error.delay, "RetryAfter delay") if isinstance(error, RetryAfter) else None
         retry_at = None
-        if not isinstance(error, CriticalError):
-            retry_at = next_attempt_at(policy, number, failed_at, chance=running.host.chance(), delay=delay)
+        if not isinstance(error, CriticalError | PayloadError):
+            retry_at = next_attempt_at(policy, number, failed_at, chance=running.host.chance(), delay=chosen_delay(error))
         info, body = info_bytes(error)
         failure = FailedAttempt(
             entry=entry.seq, part="rollback", round=entry.round, n=number, started_at=started, ended_at=failed_at,
@@ -156,9 +171,9 @@ def misfit_of(collected: Pass) -> HistoryDiverged | None:
     missing = [entry.location for entry in owing(collected) if _handler_in(collected, entry) is None]
     if not missing:
         return None
-    run_id = collected.facts.id
+    run_id, names = collected.facts.id, ", ".join(f"`{each}`" for each in missing)
     return HistoryDiverged(
-        f"run {run_id} cannot be rolled back: the code no longer makes {', '.join(missing)}, which completed and owes a "
+        f"run {run_id} cannot be rolled back: the code no longer makes {names}, which completed and owes a "
         f"rollback. Bring the step and its rollback back into the code. Nothing was undone; the rollback goes on by itself "
         f"when code that fits is loaded.",
         run_id=run_id,

@@ -15,7 +15,7 @@ from typing import Any
 
 from flowkit.definitions import Workflow
 from flowkit.drivers.base import Claim, RunView, WorkerInfo
-from flowkit.errors import Fenced, FlowkitError, StoreError
+from flowkit.errors import Fenced, FlowkitError, PayloadError, StoreError
 from flowkit.registry import fingerprint, project_sources
 from flowkit.runtime.execution import Execution
 from flowkit.runtime.house import House
@@ -183,7 +183,7 @@ class Worker:
         workflows = self._workflows()
         claimed = self.house.driver.claim(self._id, self._codes_of(workflows), free, now)
         for claim in claimed.runs:
-            self._begin(claim, workflows[claim.workflow])
+            self._begin(claim, workflows[claim.workflow], self._view_of(claim))
         for run in claimed.bells:
             with self._lock:
                 execution = self._held.get(run)
@@ -196,6 +196,15 @@ class Worker:
                 pause = min(pause, due_in)
         if self.house.driver.wait(pause):
             self._close_lost()
+
+    def _view_of(self, claim: Claim) -> RunView | None:
+        """A run that has written nothing yet is loaded here: one short read, which costs less than a hop for each."""
+        if claim.head > 0:
+            return None
+        try:
+            return self.house.driver.load(claim.run)
+        except PayloadError:  # the execution finds the same, and blocks the run
+            return None
 
     def _room(self) -> int:
         """How many runs to claim. If all places were taken a moment ago, more are about to be free."""

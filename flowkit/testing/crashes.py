@@ -24,7 +24,7 @@ class CrashingDriver:
         self._countdown: int | None = None
         self._when = "before"
 
-    def crash_at(self, k: int, when: Literal["before", "after"]) -> None:
+    def crash_at(self, k: int, when: Literal["before", "after"] = "before") -> None:
         """Raise SimulatedCrash at the k-th durable write from now: before it, or after it landed."""
         if k < 1:
             raise ValueError(f"k counts from 1, not {k}")

@@ -144,7 +144,7 @@ class Lab:
         """Durable writes so far: starts, sends, verbs and commits of runs."""
         return self._driver.commits
 
-    def crash_at(self, k: int, when: Literal["before", "after"]) -> None:
+    def crash_at(self, k: int, when: Literal["before", "after"] = "before") -> None:
         """Have the k-th durable write from now raise SimulatedCrash, before it or after it landed."""
         self._driver.crash_at(k, when)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,7 +76,6 @@ def test_an_outcome_is_a_value_or_raises() -> None:
     error = ValueError("x")
 
     assert unwrap(Done(None)) is None
-    try:
+    with pytest.raises(ValueError, match="x") as caught:
         unwrap(Failed(error))
-    except ValueError as caught:
-        assert caught is error
+    assert caught.value is error

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flowkit import Workflow, step
+from flowkit import Workflow, aio, receive, step, workflow
+from flowkit.drivers import open_driver
 from flowkit.testing import Lab
 
-__all__ = ["at_most", "both", "locations", "note", "ran", "scripted"]
+__all__ = ["at_most", "atake", "both", "inbox", "locations", "note", "quick_file", "ran", "scripted", "take"]
 
 ran: list[Any] = []
 """What `note` was called with since the test, or since `at_most` looked."""
@@ -44,6 +46,30 @@ def at_most(bodies: int) -> Callable[[Lab], None]:
     return check
 
 
+def quick_file(path: Path) -> Lab:
+    """A Lab over a SQLite file that does not wait for the disk."""
+    return Lab(driver=open_driver(path, durability="process"))
+
+
 def scripted(*acts: Callable[[Lab], object]) -> tuple[Callable[[Lab], object], ...]:
     """The acts of a script that ends with the run."""
     return (*acts, lambda lab: lab.run_to_end("r"))
+
+
+def inbox(lab: Lab, run: str = "r") -> list[str]:
+    """The names of the messages that are in the run's inbox, in order."""
+    row = lab.client.driver.get(run)
+    assert row is not None
+    return [message.name for message in lab.client.driver.inbox(row.seq, (), 1000)]
+
+
+@workflow
+def take(names: list[str], times: int = 1, timeout: float | None = None) -> list[Any]:
+    """Receives as often as it is told."""
+    return [receive(*names, timeout=timeout).data for _ in range(times)]
+
+
+@aio.workflow
+async def atake(names: list[str], times: int = 1, timeout: float | None = None) -> list[Any]:  # noqa: ASYNC109 - of receive
+    """As `take`."""
+    return [(await aio.receive(*names, timeout=timeout)).data for _ in range(times)]

@@ -377,9 +377,9 @@ def test_blocks_around_and_in_branches_survive_every_crash(flow: Workflow[..., A
 @workflow
 def numbered() -> Any:
     join(a=lambda: None)
-    return told(attempt(lambda: join(a=refused), name="x"))[2:4] + [
-        told(attempt(lambda: (join(a=lambda: None), join(a=refused)), name="y"))[3]
-    ]
+    first = told(attempt(lambda: join(a=refused), name="x"))
+    second = told(attempt(lambda: (join(a=lambda: None), join(a=refused)), name="y"))
+    return [*first[2:4], second[3]]
 
 
 @workflow
@@ -463,7 +463,7 @@ async def arollback_caught() -> Any:
 
 @both(rollback_caught, arollback_caught)
 def test_with_rollback_in_catch_it_is_caught(lab: Lab, flow: Workflow[..., Any]) -> None:
-    """AT6 A `RollbackError` of the block itself is `source="block"`, one in a join or race is theirs; caught with `"rollback"`."""
+    """AT6 A `RollbackError` of the block itself is `source="block"`, one in a join or race is theirs; caught by `"rollback"`."""
     lab.start("r", flow)
 
     output = lab.run_to_end("r")

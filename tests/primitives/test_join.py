@@ -15,8 +15,10 @@ from flowkit import (
     Break,
     Continue,
     CriticalError,
+    Evicted,
     HistoryDiverged,
     JoinError,
+    Parked,
     PayloadError,
     RecordedError,
     RollbackCheckpointError,
@@ -31,6 +33,7 @@ from flowkit import (
     step,
     workflow,
 )
+from flowkit.core.outcome import decisive
 from flowkit.testing import Lab, SimulatedCrash
 from tests.crashing import Script, crash_everywhere
 from tests.primitives.pairs import at_most, both, locations, note, ran, scripted
@@ -362,13 +365,16 @@ def waits_all_over() -> dict[str, Any]:
 
 @workflow
 async def awaits_all_over() -> dict[str, Any]:
-    async def one(*names: str, timeout: float | None = None) -> Any:
-        return (await aio.receive(*names, timeout=timeout)).data
+    async def one() -> Any:
+        return (await aio.receive("one", timeout=300)).data
+
+    async def two() -> Any:
+        return (await aio.receive("two", "three")).data
 
     return await aio.join(
         nap=lambda: aio.sleep(600),
-        one=lambda: one("one", timeout=300),
-        two=lambda: one("two", "three"),
+        one=one,
+        two=two,
         flaky=step(fail_once, name="flaky", backoff=50, backoff_max=1000).aio,
     )
 
@@ -484,6 +490,25 @@ def test_divergence_beats_a_missing_checkpoint_waiting_and_failures(
     assert ran == ["a"]
 
 
+RANKED = [
+    Evicted("the run leaves this worker"),
+    HistoryDiverged("code and history do not fit"),
+    RollbackCheckpointError("no checkpoint"),
+    Parked("the run waits"),
+    ValueError("a failure"),
+]
+
+
+@pytest.mark.parametrize("first", range(4))
+def test_the_worst_end_of_a_branch_is_decisive(first: int) -> None:
+    """JN5 What ends a pass beats branch failures: evict, divergence, a missing checkpoint, waiting, in this order."""
+    ends = RANKED[first:]
+
+    assert decisive(ends) is RANKED[first]
+    assert decisive(reversed(ends)) is RANKED[first]
+    assert decisive(RANKED[4:]) is None
+
+
 # --- entries ----------------------------------------------------------------------------------------------------------------
 
 
@@ -493,7 +518,9 @@ def nested() -> Any:
         note(n)
         return Continue(n + 1) if n < 1 else Break(n)
 
-    return join("outer", inner=lambda: join("deep", a=lambda: note("a"), b=lambda: race(c=lambda: note("c"))), turns=lambda: loop(turn, 0))
+    return join(
+        "outer", inner=lambda: join("deep", a=lambda: note("a"), b=lambda: race(c=lambda: note("c"))), turns=lambda: loop(turn, 0)
+    )
 
 
 @workflow
@@ -666,7 +693,8 @@ def test_a_join_of_no_branches_is_an_entry_and_an_empty_dict(lab: Lab, flow: Wor
     made = lab.run_once("r")
 
     assert made.output == {}
-    assert [(e.location, e.kind, e.status) for e in lab.history("r")][0] == ("join", "join", "completed")
+    first = lab.history("r")[0]
+    assert (first.location, first.kind, first.status) == ("join", "join", "completed")
 
 
 @workflow
@@ -734,9 +762,7 @@ async def adeep() -> Any:
         return await note.aio("x")
 
     await aio.checkpoint("start")
-    return await aio.join(
-        turns=lambda: aio.loop(turn, 0), mail=mail, inner=lambda: aio.join(x=x, y=lambda: owing.aio("y"))
-    )
+    return await aio.join(turns=lambda: aio.loop(turn, 0), mail=mail, inner=lambda: aio.join(x=x, y=lambda: owing.aio("y")))
 
 
 @both(deep, adeep)

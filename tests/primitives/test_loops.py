@@ -1,9 +1,14 @@
-"""Loops: a state that goes from turn to turn, turns that are entered once, and a history that stays small."""
+"""Loops: a state that goes from turn to turn, turns that are entered once, and a history that stays small.
+
+Longer than 400 lines because every workflow is written twice, plain and async.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +31,7 @@ from flowkit import (
 )
 from flowkit.testing import Lab, SimulatedCrash
 from tests.crashing import Script, crash_everywhere
-from tests.primitives.pairs import at_most, both, locations, note, ran, scripted
+from tests.primitives.pairs import at_most, both, locations, note, quick_file, ran, scripted
 
 
 @pytest.fixture(autouse=True)
@@ -549,6 +554,17 @@ def test_pruning_and_its_loop_are_one_commit(flow: Workflow[..., Any], prune_eve
     told = crash_everywhere(script, check=at_most(5))
 
     assert told.output == 5
+
+
+@both(counting, acounting)
+def test_pruning_is_one_commit_in_a_file_too(tmp_path: Path, flow: Workflow[..., Any]) -> None:
+    """LP7 LP8 DB5 with SQLite below."""
+    numbers = itertools.count()
+    script = Script("r", scripted(lambda lab: lab.start("r", flow, 2, 1, 0)))
+
+    told = crash_everywhere(script, lambda: quick_file(tmp_path / f"{next(numbers)}.db"), check=at_most(2))
+
+    assert told.output == 2
 
 
 @workflow

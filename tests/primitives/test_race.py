@@ -378,7 +378,9 @@ def test_a_branch_that_only_looks_whether_to_stop_does_not_hold_up_a_race_in_his
 
 @workflow
 def waiting_losers() -> Any:
-    won = race(nap=lambda: sleep(5), mail=lambda: receive("mail"), deep=lambda: join(a=lambda: receive("x", timeout=7)), fast=note)
+    won = race(
+        nap=lambda: sleep(5), mail=lambda: receive("mail"), deep=lambda: join(a=lambda: receive("x", timeout=7)), fast=note
+    )
     sleep(60)
     return won
 
@@ -690,9 +692,7 @@ async def atwo_winners() -> Any:
 
 @both(two_winners, atwo_winners)
 @pytest.mark.parametrize("attempt", range(4))
-def test_of_several_winners_in_history_the_one_that_settled_first_wins(
-    lab: Lab, flow: Workflow[..., Any], attempt: int
-) -> None:
+def test_of_several_winners_in_history_the_one_that_settled_first_wins(lab: Lab, flow: Workflow[..., Any], attempt: int) -> None:
     """RC6 When one pass finds several winners in history alone, the one that settled first wins."""
     lab_of_now[:] = [lab]
     lab.start("r", flow)
@@ -919,9 +919,7 @@ def nest() -> Any:
 @workflow
 async def anest() -> Any:
     async def turn(n: int) -> Continue[int] | Break[Any]:
-        won = await aio.race(
-            deep=lambda: aio.join(a=lambda: aio.sleep(5), b=lambda: note.aio(n)), nap=lambda: aio.sleep(60)
-        )
+        won = await aio.race(deep=lambda: aio.join(a=lambda: aio.sleep(5), b=lambda: note.aio(n)), nap=lambda: aio.sleep(60))
         return Continue(n + 1) if n < 1 else Break(won.value)
 
     async def x() -> Any:

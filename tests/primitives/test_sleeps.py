@@ -1,4 +1,7 @@
-"""Sleeping, waiting and parking: deadlines that hold, and runs that cost nothing while they wait."""
+"""Sleeping, waiting and parking: deadlines that hold, and runs that cost nothing while they wait.
+
+Longer than 400 lines because every workflow is written twice, plain and async.
+"""
 
 from __future__ import annotations
 

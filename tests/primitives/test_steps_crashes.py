@@ -43,7 +43,7 @@ def test_a_long_body_gets_its_attempt_written_in_the_background(fk: flowkit.Flow
     output = run.result(timeout=2)
 
     assert (begun.status, begun.attempts, begun.settled_at) == ("running", 1, None)
-    assert before <= begun.created_at <= before + 0.3
+    assert before <= begun.created_at <= before + 2
     assert output == "rested"
     assert [(e.status, e.attempts, e.seq) for e in run.history()] == [("completed", 1, begun.seq)]
 
@@ -82,20 +82,22 @@ def test_an_attempt_ended_by_a_crash_does_not_use_up_a_retry(colour: Colour) -> 
 
 
 @every_colour
-def test_an_attempt_ended_by_an_evict_does_not_count(fk: flowkit.Flowkit, colour: Colour) -> None:
+def test_an_attempt_ended_by_an_evict_does_not_count(tmp_path: Path, fk: flowkit.Flowkit, colour: Colour) -> None:
     """ST24: neither as an attempt nor as a crash; the body runs again."""
     gate = threading.Event()
     log: list[str] = []
-    run = fk.start("r", colour.one(waiting(colour, log, gate)))
+    flow = colour.one(waiting(colour, log, gate))
+    run = fk.start("r", flow)
     until(lambda: run.history() and log)
-    execution = next(iter(fk.worker._held.values()))
+    assert fk.worker is not None
 
-    execution.evict()
-    execution.abandon()
-    until(lambda: len(log) == 2)
-    gate.set()
+    fk.worker.stop(grace=0.05)
+    with flowkit.open(tmp_path / "runs.db", workflows=[flow]) as other:
+        until(lambda: len(log) == 2)
+        gate.set()
 
-    assert run.result(timeout=2) == "done"
+        assert other.get("r").result(timeout=2) == "done"
+
     assert log == ["start", "start"]
     assert [(e.status, e.attempts) for e in run.history()] == [("completed", 1)]
 
@@ -118,18 +120,21 @@ def waiting(colour: Colour, log: list[str], gate: threading.Event, **options: An
 
 
 @every_colour
-def test_an_evicted_at_most_once_body_does_not_run_again(fk: flowkit.Flowkit, colour: Colour) -> None:
+def test_an_evicted_at_most_once_body_does_not_run_again(tmp_path: Path, fk: flowkit.Flowkit, colour: Colour) -> None:
     """ST25: the outcome is unknown at the next pass."""
     gate = threading.Event()
     log: list[str] = []
-    run = fk.start("r", colour.one(waiting(colour, log, gate, at_most_once=True)))
+    flow = colour.one(waiting(colour, log, gate, at_most_once=True))
+    run = fk.start("r", flow)
     until(lambda: log)
-    execution = next(iter(fk.worker._held.values()))
+    assert fk.worker is not None
 
-    execution.evict()
-    execution.abandon()
-    with pytest.raises(flowkit.RunFailed, match="StepInterrupted"):
-        run.result(timeout=2)
+    fk.worker.stop(grace=0.05)
+    with (
+        flowkit.open(tmp_path / "runs.db", workflows=[flow]) as other,
+        pytest.raises(flowkit.RunFailed, match="StepInterrupted"),
+    ):
+        other.get("r").result(timeout=2)
     gate.set()
 
     assert log == ["start"]
@@ -257,7 +262,7 @@ def test_an_interrupted_step_is_critical_to_attempt(colour: Colour) -> None:
 def test_a_timed_out_at_most_once_step_can_be_retried(colour: Colour) -> None:
     """ST25: its outcome is known: it timed out."""
     log: list[str] = []
-    nap = colour.napping([0.2, 0], log, at_most_once=True, timeout=0.05, retry_on_timeout=True)
+    nap = colour.napping([0.5, 0], log, at_most_once=True, timeout=0.1, retry_on_timeout=True)
     with Lab() as lab:
         lab.start("r", colour.one(nap))
 

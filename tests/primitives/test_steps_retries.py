@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import flowkit
-from flowkit import CriticalError, RetryAfter, RollbackError, StepExhausted, workflow
+import flowkit.aio as aio
+from flowkit import CriticalError, RetryAfter, RollbackError, StepExhausted, join, workflow
 from flowkit.testing import Lab
 from tests.crashing import Script, crash_everywhere
 from tests.primitives.colours import Colour, every_colour, native_colours
@@ -341,3 +342,42 @@ def test_retries_survive_a_crash_at_every_commit(colour: Colour) -> None:
     told = crash_everywhere(Script("r", (lambda lab: lab.start("r", flow), lambda lab: lab.run_to_end("r"))))
 
     assert told.output == ["paid", 7]
+
+
+@native_colours
+def test_a_keyboard_interrupt_in_workflow_code_stops_the_worker(colour: Colour) -> None:
+    """ST16: and records nothing, also on a pass that has not met its history yet, also in a branch."""
+    odd: list[Any] = []
+    one = colour.step(lambda: 1, name="one")
+
+    def maybe() -> None:
+        if odd:
+            raise odd.pop()
+
+    def plain() -> Any:
+        maybe()
+        one()
+        return join(a=maybe)
+
+    async def awaiting() -> Any:
+        maybe()
+        await one()
+
+        async def branch() -> None:
+            maybe()
+
+        return await aio.join(a=branch)
+
+    with Lab() as lab:
+        lab.start("r", workflow(name="flow")(awaiting if colour.flow_awaits else plain))
+        lab.crash_at(2, "before")
+        with pytest.raises(BaseException, match="durable write"):
+            lab.run_once("r")
+        odd.append(KeyboardInterrupt())
+
+        with pytest.raises(KeyboardInterrupt):
+            lab.run_once("r")
+
+        assert lab.get("r").status() == "running"
+        lab.crash()
+        assert lab.run_to_end("r") == {"a": None}

@@ -14,8 +14,8 @@ from flowkit import StepExhausted, StepTimeout, join, race, step, stopping, work
 from flowkit.testing import Lab
 from tests.primitives.colours import ALL, BOTH, Colour, every_colour, native_colours
 
-LIMIT = 0.05
-OVER = 0.3
+LIMIT = 0.1
+OVER = 0.5
 
 
 @every_colour
@@ -52,7 +52,7 @@ def test_a_handled_timeout_is_recalled_alike(colour: Colour) -> None:
 def test_a_timeout_of_nothing_is_none(colour: Colour, limit: Any) -> None:
     """ST11: 0 or None."""
     with Lab() as lab:
-        lab.start("r", colour.one(colour.napping([0.12], [], timeout=limit)))
+        lab.start("r", colour.one(colour.napping([0.2], [], timeout=limit)))
 
         assert lab.run_to_end("r") == "rested"
 
@@ -215,10 +215,10 @@ def test_a_late_result_is_dropped(colour: Colour) -> None:
     """ST15: not recorded, not counted, not shown to the workflow."""
     log: list[str] = []
     with Lab() as lab:
-        lab.start("r", colour.one(colour.napping([0.15, 0], log, timeout=LIMIT, retry_on_timeout=True)))
+        lab.start("r", colour.one(colour.napping([OVER, 0], log, timeout=LIMIT, retry_on_timeout=True)))
 
         output = lab.run_to_end("r")
-        time.sleep(0.2)
+        time.sleep(OVER)
 
         assert output == "rested"
         assert [(e.location, e.status, e.attempts) for e in lab.history("r")] == [("nap", "completed", 2)]
@@ -228,7 +228,7 @@ def test_a_plain_run_goes_on_in_a_new_thread_and_runs_nothing_twice() -> None:
     """ST15: by replay, ephemeral results included; the old thread finds its scope closed."""
     log: list[str] = []
     threads: list[int] = []
-    left = threading.Event()
+    left = threading.Semaphore(0)
 
     def note(name: str) -> str:
         log.append(name)
@@ -241,7 +241,7 @@ def test_a_plain_run_goes_on_in_a_new_thread_and_runs_nothing_twice() -> None:
     @step(timeout=LIMIT)
     def stuck() -> None:
         log.append("stuck")
-        time.sleep(0.25)
+        time.sleep(OVER)
 
     @workflow
     def flow() -> str:
@@ -256,15 +256,16 @@ def test_a_plain_run_goes_on_in_a_new_thread_and_runs_nothing_twice() -> None:
             return after("after")
         finally:
             log.append("left")
-            left.set()
+            left.release()
 
     with Lab() as lab:
         lab.start("r", flow)
 
         output = lab.run_to_end("r")
-        time.sleep(0.3)
 
         assert output == "after"
+        assert left.acquire(timeout=2)
+        assert left.acquire(timeout=2)
         assert len(set(threads)) == 2
         assert log == ["kept", "fleeting", "stuck", "timed out", "after", "left", "left"]
         assert [(e.location, e.status) for e in lab.history("r")] == [
@@ -282,7 +283,7 @@ def test_the_old_thread_can_do_nothing_more() -> None:
 
     @step(timeout=LIMIT)
     def stuck() -> None:
-        time.sleep(0.2)
+        time.sleep(OVER)
 
     @step
     def more() -> None:
@@ -318,7 +319,7 @@ def test_two_timeouts_in_one_pass_of_a_plain_run() -> None:
 
     @step(timeout=LIMIT)
     def stuck(n: int) -> None:
-        time.sleep(0.2)
+        time.sleep(OVER)
 
     @workflow
     def flow() -> list[str]:
@@ -388,7 +389,7 @@ def test_a_body_lost_in_a_race_is_dropped(colour: Colour) -> None:
         lab.start("r", workflow(name="flow")(awaiting if colour.flow_awaits else plain))
 
         output = lab.run_to_end("r")
-        time.sleep(0.2)
+        time.sleep(OVER)
 
         assert output == "quick"
         assert [e.location for e in lab.history("r")] == ["race", "race/quick/quick"]

@@ -49,8 +49,7 @@ def test_everything_of_a_run_is_awaited(path: Path) -> None:
         run = await fk.start("r", waits)
         snapshots = run.watch()
         assert (await anext(snapshots)).status in ("running", "sleeping")
-        while await run.status() != "sleeping":
-            await asyncio.sleep(0.002)
+        await asyncio.to_thread(until, lambda: asyncio.run(run.status()) == "sleeping")
         await fk.send("r", "go", "on")
         assert await run.result(timeout=5) == "on"
         assert [snapshot.status async for snapshot in snapshots][-1] == "completed"

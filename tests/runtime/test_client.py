@@ -133,7 +133,7 @@ def test_tags_find_their_runs(fk: Flowkit) -> None:
 def test_a_result_that_takes_too_long_is_a_timeout(fk: Flowkit) -> None:
     run = fk.start("r", waits_for_go)
 
-    with pytest.raises(TimeoutError, match="has not ended after 0.05 s"):
+    with pytest.raises(TimeoutError, match=r"has not ended after 0\.05 s"):
         run.result(timeout=0.05)
 
 

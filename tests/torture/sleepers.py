@@ -13,7 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-import flowkit
 from flowkit import receive, step, workflow
 
 __all__ = ["main", "multiply", "sleeps"]
@@ -57,7 +56,7 @@ def _resident_kilobytes() -> int:
 def main(database: str) -> None:
     """Open, look at a page, wait for two claims to come by, wake one sleeper."""
     import flowkit.drivers.sqlite
-    import flowkit.runtime.worker  # noqa: F401
+    import flowkit.runtime.worker
 
     before = _resident_kilobytes()
     began = time.monotonic()

@@ -83,9 +83,7 @@ def storm() -> str:
     tokens = [_saw(place, work(place)) for place in (_numbered("work", number) for number in range(30))]
 
     def branch(name: str) -> Callable[[], list[str]]:
-        return lambda: [
-            _saw(place, work(place)) for place in (f"join/{name}/{_numbered('work', number)}" for number in range(5))
-        ]
+        return lambda: [_saw(place, work(place)) for place in (f"join/{name}/{_numbered('work', number)}" for number in range(5))]
 
     branches = join(a=branch("a"), b=branch("b"))
 

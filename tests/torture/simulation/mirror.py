@@ -25,12 +25,6 @@ class Violation(AssertionError):
     """A promise was broken."""
 
 
-def demand(holds: object, what: str) -> None:
-    """A promise."""
-    if not holds:
-        raise Violation(what)
-
-
 @dataclass
 class RunMirror:
     """One run as it should stand in the store."""
@@ -41,7 +35,8 @@ class RunMirror:
     epoch: int = 0
     status: str = "pending"
     entries: dict[int, Entry] = field(default_factory=dict)
-    archived: list[tuple[int, int]] = field(default_factory=list)
+    used: set[int] = field(default_factory=set)
+    """Every seq that was ever durable."""
     highest: int = 0
     inbox: dict[int, tuple[str, str, str | None]] = field(default_factory=dict)
     """Number → id, name, key of messages that wait."""
@@ -70,6 +65,15 @@ class Mirror:
         self.driver = driver
         self.runs: dict[int, RunMirror] = {}
         self.ids: dict[str, int] = {}
+        self.broken: Violation | None = None
+        """The first promise that was broken: what raises in a body or a write may be taken for a failure of that."""
+
+    def demand(self, holds: object, what: str) -> None:
+        """A promise."""
+        if not holds:
+            violation = Violation(what)
+            self.broken = self.broken or violation
+            raise violation
 
     def applied(self, op: Op, result: Result) -> None:
         """The store answered `op` with `result`."""
@@ -91,20 +95,20 @@ class Mirror:
         """Heads and epochs never fall, whoever changed them."""
         for run in self.runs.values():
             row = self.driver.get(run.seq)
-            demand(row is not None, f"run {run.id} is gone")
+            self.demand(row is not None, f"run {run.id} is gone")
             assert row is not None
-            demand(row.head == run.head, f"{run.id}: head {row.head} in the store, {run.head} writes landed")
-            demand(row.epoch >= run.epoch, f"{run.id}: the epoch fell from {run.epoch} to {row.epoch}")
+            self.demand(row.head == run.head, f"{run.id}: head {row.head} in the store, {run.head} writes landed")
+            self.demand(row.epoch >= run.epoch, f"{run.id}: the epoch fell from {run.epoch} to {row.epoch}")
             run.epoch, run.status = row.epoch, row.status
 
     # --- one change -------------------------------------------------------------------------------------------------
 
     def _changed(self, change: Change, done: Done) -> None:
         run = self.runs[change.run]
-        demand(change.head == run.head, f"{run.id}: a write with head {change.head} landed on head {run.head}")
-        demand(change.epoch >= run.epoch, f"{run.id}: epoch {change.epoch} wrote after epoch {run.epoch}")
+        self.demand(change.head == run.head, f"{run.id}: a write with head {change.head} landed on head {run.head}")
+        self.demand(change.epoch >= run.epoch, f"{run.id}: epoch {change.epoch} wrote after epoch {run.epoch}")
         rewinds = change.bump in ("recover", "replay")
-        demand(rewinds or run.status not in TERMINAL, f"{run.id}: a write landed after it was {run.status}")
+        self.demand(rewinds or run.status not in TERMINAL, f"{run.id}: a write landed after it was {run.status}")
         run.head += 1
         run.epoch = max(run.epoch, change.epoch + bool(change.bump))
         if rewinds:
@@ -120,62 +124,62 @@ class Mirror:
     def _undo(self, run: RunMirror, change: Change) -> None:
         for seq in change.rolled_back:
             entry = run.entries.get(seq)
-            demand(entry is not None and entry.rollback == "owes", f"{run.id}: entry {seq} was undone and owed nothing")
+            self.demand(entry is not None and entry.rollback == "owes", f"{run.id}: entry {seq} was undone and owed nothing")
             assert entry is not None
             mine = (entry.settled_at or 0.0, entry.seq)
             owing = [(e.settled_at or 0.0, e.seq) for e in run.entries.values() if e.rollback == "owes"]
-            demand(mine == max(owing), f"{run.id}: {entry.location} was undone before a newer completion")
+            self.demand(mine == max(owing), f"{run.id}: {entry.location} was undone before a newer completion")
             run.entries[seq] = msgspec.structs.replace(entry, status="rolled_back", rollback="done")
             run.undone.append(seq)
 
     def _entries(self, run: RunMirror, change: Change) -> None:
         for entry in change.set:
             before = run.entries.get(entry.seq)
-            demand(before is not None and not before.settled, f"{run.id}: {entry.location} was settled and written again")
+            self.demand(before is not None and not before.settled, f"{run.id}: {entry.location} was settled and written again")
             assert before is not None
-            demand(before.location == entry.location and before.kind == entry.kind, f"{run.id}: {entry.location} moved")
+            self.demand(before.location == entry.location and before.kind == entry.kind, f"{run.id}: {entry.location} moved")
             run.entries[entry.seq] = entry
         back = {seq: run.entries.pop(seq) for seq in change.archive}
-        run.archived += [(entry.seq, entry.round) for entry in back.values()]
         for first, end in change.forget:
             for seq in [seq for seq in run.entries if first <= seq < end]:
                 del run.entries[seq]
         live = {entry.location for entry in run.entries.values()}
         for entry in change.add:
-            demand(entry.seq > run.highest or entry.seq in back, f"{run.id}: seq {entry.seq} was used again")
-            demand(entry.location not in live, f"{run.id}: two entries at {entry.location}")
+            self.demand(entry.seq not in run.used or entry.seq in back, f"{run.id}: seq {entry.seq} was used again")
+            self.demand(entry.location not in live, f"{run.id}: two entries at {entry.location}")
             live.add(entry.location)
+            run.used.add(entry.seq)
             run.entries[entry.seq] = entry
         for entry in change.add:
             known = not entry.parent or (entry.parent in run.entries and entry.parent < entry.seq)
-            demand(known, f"{run.id}: {entry.location} was written without the entry around it")
+            self.demand(known, f"{run.id}: {entry.location} was written without the entry around it")
         run.highest = max([run.highest, change.entries, *(entry.seq for entry in change.add)])
 
     def _messages(self, run: RunMirror, change: Change) -> None:
         for number in change.consume:
-            demand(number in run.inbox, f"{run.id}: message {number} was taken twice, or was never there")
+            self.demand(number in run.inbox, f"{run.id}: message {number} was taken twice, or was never there")
             del run.inbox[number]
             run.consumed.add(number)
         for message in change.requeue:
-            demand(message.seq in run.consumed, f"{run.id}: message {message.seq} came back and had not been taken")
+            self.demand(message.seq in run.consumed, f"{run.id}: message {message.seq} came back and had not been taken")
             run.consumed.discard(message.seq)
             run.inbox[message.seq] = (message.id, message.name, message.key)
 
     def _delivered(self, outgoing: Outgoing) -> None:
         run = self.runs.get(self.ids.get(outgoing.to, 0))
-        demand(run is not None, f"a message was sent to {outgoing.to}, which is no run")
+        self.demand(run is not None, f"a message was sent to {outgoing.to}, which is no run")
         assert run is not None
         if outgoing.key is not None and outgoing.key in run.keys:
             return
         number = max(run.numbers, default=0) + 1
-        demand(run.status not in TERMINAL, f"{run.id}: got a message after it was {run.status}")
+        self.demand(run.status not in TERMINAL, f"{run.id}: got a message after it was {run.status}")
         self._sent(run, number, outgoing)
 
     def _sent(self, run: RunMirror, number: int, message: Send | Outgoing) -> None:
-        demand(number == max(run.numbers, default=0) + 1, f"{run.id}: message number {number} after {len(run.numbers)}")
-        demand(message.message_id not in run.numbers.values(), f"{run.id}: message {message.message_id} was accepted twice")
+        self.demand(number == max(run.numbers, default=0) + 1, f"{run.id}: message number {number} after {len(run.numbers)}")
+        self.demand(message.message_id not in run.numbers.values(), f"{run.id}: message {message.message_id} was accepted twice")
         if message.key is not None:
-            demand(message.key not in run.keys, f"{run.id}: key {message.key!r} was delivered twice")
+            self.demand(message.key not in run.keys, f"{run.id}: key {message.key!r} was delivered twice")
             run.keys[message.key] = number
         run.numbers[number] = message.message_id
         run.inbox[number] = (message.message_id, message.name, message.key)
@@ -201,21 +205,25 @@ class Mirror:
             assert row is not None
             found = {entry.seq: _shape(entry) for entry in view.entries}
             wanted = {seq: _shape(entry) for seq, entry in run.entries.items()}
-            demand(found == wanted, f"{run.id}: the store holds other entries than were written: {_differences(found, wanted)}")
-            demand(row.entries == run.highest, f"{run.id}: counter `entries` is {row.entries}, the highest seq {run.highest}")
-            demand(row.inbox == max(run.numbers, default=0), f"{run.id}: counter `inbox` is {row.inbox}")
+            self.demand(
+                found == wanted, f"{run.id}: the store holds other entries than were written: {_differences(found, wanted)}"
+            )
+            self.demand(
+                row.entries == run.highest, f"{run.id}: counter `entries` is {row.entries}, the highest seq {run.highest}"
+            )
+            self.demand(row.inbox == max(run.numbers, default=0), f"{run.id}: counter `inbox` is {row.inbox}")
             owing = sum(entry.rollback == "owes" for entry in view.entries)
-            demand(row.owes == owing or row.status == "completed", f"{run.id}: counter `owes` is {row.owes}, {owing} owe")
+            self.demand(row.owes == owing or row.status == "completed", f"{run.id}: counter `owes` is {row.owes}, {owing} owe")
             waiting = {message.seq: message.id for message in self.driver.inbox(run.seq, (), 10_000)}
-            demand(waiting == {n: m[0] for n, m in run.inbox.items()}, f"{run.id}: the inbox is {sorted(waiting)}")
-            demand(not (run.consumed & set(waiting)), f"{run.id}: messages both taken and there")
-            demand(run.consumed | set(waiting) == set(run.numbers), f"{run.id}: a message was lost")
+            self.demand(waiting == {n: m[0] for n, m in run.inbox.items()}, f"{run.id}: the inbox is {sorted(waiting)}")
+            self.demand(not (run.consumed & set(waiting)), f"{run.id}: messages both taken and there")
+            self.demand(run.consumed | set(waiting) == set(run.numbers), f"{run.id}: a message was lost")
             self._taken_once(run)
 
     def _taken_once(self, run: RunMirror) -> None:
         taken = [m.seq for m in requeued(run.entries.values())]
-        demand(len(taken) == len(set(taken)), f"{run.id}: one message was received twice: {taken}")
-        demand(set(taken) <= set(run.numbers), f"{run.id}: a message was received that nobody sent")
+        self.demand(len(taken) == len(set(taken)), f"{run.id}: one message was received twice: {taken}")
+        self.demand(set(taken) <= set(run.numbers), f"{run.id}: a message was received that nobody sent")
 
 
 def _shape(entry: Entry) -> tuple[Any, ...]:

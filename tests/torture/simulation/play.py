@@ -14,12 +14,12 @@ from flowkit.drivers import open_driver
 from flowkit.drivers.base import Driver
 from flowkit.testing import MemoryDriver
 from tests.torture.simulation.interpret import location_of
-from tests.torture.simulation.mirror import TERMINAL, Violation, demand
+from tests.torture.simulation.mirror import TERMINAL, Violation
 from tests.torture.simulation.programs import Program, generate
 from tests.torture.simulation.turns import Hang
 from tests.torture.simulation.world import World, one_thread
 
-__all__ = ["Plan", "play", "plan_of"]
+__all__ = ["Plan", "plan_of", "play"]
 
 _PASSES = 400
 
@@ -77,7 +77,9 @@ def _live(world: World, plan: Plan) -> None:
         for id in world.runs:
             _check_run(world, id)
         for id, message in world.acked:
-            demand(message in world.mirror_of(id).numbers.values(), f"{id}: message {message} was acknowledged and is not there")
+            world.demand(
+                message in world.mirror_of(id).numbers.values(), f"{id}: message {message} was acknowledged and is not there"
+            )
     finally:
         world.close()
 
@@ -124,7 +126,7 @@ def _step(world: World, id: str) -> bool:
         world.operator.client.get(id).resume()
         return True
     if row.wake_at is None:
-        demand(row.status == "sleeping", f"{id} is {row.status}, and nothing will ever wake it")
+        world.demand(row.status == "sleeping", f"{id} is {row.status}, and nothing will ever wake it")
         _check_waits(world, id, row.waiting)
         return False
     if row.wake_at > world.clock.now():
@@ -133,10 +135,10 @@ def _step(world: World, id: str) -> bool:
 
 
 def _check_waits(world: World, id: str, waiting: Any) -> None:
-    demand(waiting, f"{id} sleeps, with neither an instant nor a message to wake it")
+    world.demand(waiting, f"{id} sleeps, with neither an instant nor a message to wake it")
     held = _held(world, id)
     missed = [n for n, m in world.mirror_of(id).inbox.items() if n not in held and (m[1] in waiting or "*" in waiting)]
-    demand(not missed or held, f"{id} waits for {waiting}, and messages {missed} are there")
+    world.demand(not missed or held, f"{id} waits for {waiting}, and messages {missed} are there")
 
 
 def _held(world: World, id: str) -> set[int]:
@@ -157,19 +159,21 @@ def _check_run(world: World, id: str) -> None:
     for entry in handle.history():
         if entry.kind == "step" and isinstance(entry.output, str):
             recorded[entry.location] = entry.output
-            demand(entry.output in tokens, f"{id}: {entry.location} recorded {entry.output!r}, which no body returned")
-            demand(location_of(entry.output) == entry.location, f"{id}: {entry.location} has the output of {entry.output!r}")
+            world.demand(entry.output in tokens, f"{id}: {entry.location} recorded {entry.output!r}, which no body returned")
+            world.demand(
+                location_of(entry.output) == entry.location, f"{id}: {entry.location} has the output of {entry.output!r}"
+            )
         if entry.kind == "sleep" and entry.status == "completed":
             early = entry.due_at is not None and entry.settled_at is not None and entry.settled_at < entry.due_at
-            demand(not early, f"{id}: {entry.location} ended before its deadline")
+            world.demand(not early, f"{id}: {entry.location} ended before its deadline")
     for token in _tokens(handle.output()):
         wanted = recorded.get(location_of(token), token)
-        demand(token == wanted, f"{id}: its output holds {token!r}, recorded is {wanted!r}")
+        world.demand(token == wanted, f"{id}: its output holds {token!r}, recorded is {wanted!r}")
     if row.status == "failed":
-        demand(not row.owes or row.ending, f"{id}: failed, owes {row.owes} rollbacks, and is not marked unfinished")
+        world.demand(not row.owes or row.ending, f"{id}: failed, owes {row.owes} rollbacks, and is not marked unfinished")
     if row.status in TERMINAL:
         open_ = [entry.location for entry in run.entries.values() if not entry.settled]
-        demand(row.status == "failed" or not open_, f"{id}: {row.status} with open entries {open_}")
+        world.demand(row.status == "failed" or not open_, f"{id}: {row.status} with open entries {open_}")
 
 
 def _tokens(value: Any) -> Iterator[str]:
@@ -190,8 +194,10 @@ def _compare_with_undisturbed(world: World, plan: Plan) -> None:
             _live(calm, plan)
             for id in plan.programs:
                 expected, found = _ending(calm, id), _ending(world, id)
-                differences = [f"{name}: {found[name]}, undisturbed {expected[name]}" for name in found if found[name] != expected[name]]
-                demand(not differences, f"{id} ended otherwise than undisturbed: " + "; ".join(differences))
+                differences = [
+                    f"{name}: {found[name]}, undisturbed {expected[name]}" for name in found if found[name] != expected[name]
+                ]
+                world.demand(not differences, f"{id} ended otherwise than undisturbed: " + "; ".join(differences))
 
 
 def _ending(world: World, id: str) -> dict[str, Any]:

@@ -83,14 +83,14 @@ class _Recorder(StoreRecorder):
         self._process = process
 
     def write(self, change: Change) -> Answer:
-        self._world.breathe()
         self._process.flying += 1
         try:
+            self._world.breathe()
             answer = super().write(change)
+            self._world.breathe()
+            return answer
         finally:
             self._process.flying -= 1
-        self._world.breathe()
-        return answer
 
     def inbox(self, names: Any, limit: int) -> list[Message]:
         self._world.breathe()

@@ -165,7 +165,7 @@ def generate(rng: random.Random, *, tame: bool, partners: tuple[str, ...] = ()) 
     """A small program. `partners` are the runs it may send to."""
     maker = _Maker(rng, tame, partners)
     body = maker.block(3)
-    if maker.rng.random() < 0.6:
+    if rng.random() < 0.6 or (tame and maker.counts.get("undo")):
         body = (Checkpoint("c"), *body)
     return Program(rng.getrandbits(32), body, tame, maker.counts)
 

@@ -130,9 +130,9 @@ class _Condition:
     def notify(self) -> None:
         self._notified += 1
 
-    def wait(self, timeout: float) -> None:
+    def wait(self, timeout: float | None = None) -> bool:
         before = self._notified
-        self._turns.wait(lambda: self._notified != before, timed=True)
+        return self._turns.wait(lambda: self._notified != before, timed=timeout is not None)
 
 
 class _Event:
@@ -143,11 +143,14 @@ class _Event:
     def set(self) -> None:
         self._set = True
 
+    def clear(self) -> None:
+        self._set = False
+
     def is_set(self) -> bool:
         return self._set
 
-    def wait(self, timeout: float) -> None:
-        self._turns.wait(self.is_set, timed=True)
+    def wait(self, timeout: float | None = None) -> bool:
+        return self._turns.wait(self.is_set, timed=timeout is not None)
 
 
 class _Future(Future[Any]):

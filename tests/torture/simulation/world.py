@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flowkit import FlowkitError, RunConflict, RunNotFound
+from flowkit import RunConflict, RunNotFound
 from flowkit.drivers import writer as writing
 from flowkit.drivers.base import Driver, RunRow
 from flowkit.engine.scope import in_run
@@ -17,7 +17,7 @@ from flowkit.testing import FakeClock
 from tests.torture.simulation import interpret
 from tests.torture.simulation.faults import Died
 from tests.torture.simulation.interpret import STAGES, Broken, Place, location_of
-from tests.torture.simulation.mirror import TERMINAL, Mirror, RunMirror, Violation, demand
+from tests.torture.simulation.mirror import TERMINAL, Mirror, RunMirror, Violation
 from tests.torture.simulation.process import Loop, Process
 from tests.torture.simulation.programs import Program, Step
 from tests.torture.simulation.turns import Hang, Inline, InlineExecutor, Turns, taking_turns
@@ -39,15 +39,18 @@ class _Stage:
         self.undone: dict[str, int] = {}
         self.breathe = world.breathe
         self.hops = world.hops
+        self.demand = world.demand
 
     def body(self, place: Place, node: Step) -> str:
         run = self.world.mirror.runs[place.run]
         if self.world.owns(place):
             entry = run.at(place.location)
-            demand(entry is None or not entry.settled, f"{run.id}: the body of {place.location} ran though it is settled")
+            self.demand(entry is None or not entry.settled, f"{run.id}: the body of {place.location} ran though it is settled")
         if node.once:
             start = (run.generation(place.epoch), place.location, place.attempt, place.round)
-            demand(start not in self.once, f"{run.id}: {place.location} was to run at most once, and attempt {start} began twice")
+            self.demand(
+                start not in self.once, f"{run.id}: {place.location} was to run at most once, and attempt {start} began twice"
+            )
             self.once.add(start)
         token = f"{place.location}${len(self.tokens)}"
         self.tokens.append(token)
@@ -55,7 +58,7 @@ class _Stage:
         return token
 
     def undo(self, token: str, mood: str) -> None:
-        demand(token in self.tokens, f"a handler got {token!r}, which no body returned")
+        self.demand(token in self.tokens, f"a handler got {token!r}, which no body returned")
         self.world.note(f"undo {token}")
         self.world.breathe()
         self.undone[token] = number = self.undone.get(token, 0) + 1
@@ -69,9 +72,9 @@ class _Stage:
         run = self.world.mirror.runs[ledger.run]
         key = (run.generation(ledger.epoch), what)
         before = self.seen.setdefault(key, value)
-        demand(before == value, f"{run.id}: {what} answered {before!r} and later {value!r}")
+        self.demand(before == value, f"{run.id}: {what} answered {before!r} and later {value!r}")
         entry = run.at(what) if ledger.epoch == run.epoch else None
-        demand(entry is None or entry.settled, f"{run.id}: the code saw {value!r} at {what} before it was durable")
+        self.demand(entry is None or entry.settled, f"{run.id}: the code saw {value!r} at {what} before it was durable")
 
 
 class World:
@@ -85,6 +88,7 @@ class World:
         self.clock = FakeClock()
         self.store = store
         self.mirror = Mirror(store)
+        self.demand = self.mirror.demand
         self.loop = Loop(event_loop())
         self.turns = Turns(self.rng)
         self.guests: Turns | Inline = Inline() if awaits else self.turns
@@ -92,7 +96,6 @@ class World:
         self.stages: dict[str, _Stage] = {}
         self.runs: dict[str, int] = {}
         self.story: list[str] = []
-        self.broken: Violation | None = None
         self.zombies: list[Process] = []
         self.acked: list[tuple[str, str]] = []
         self.keyed = 0
@@ -134,9 +137,6 @@ class World:
             self._busy = True
             try:
                 self.rng.choice(self._intruders())()
-            except Violation as broken:
-                self.broken = self.broken or broken
-                raise
             finally:
                 self._busy = False
 
@@ -180,15 +180,15 @@ class World:
         return execution
 
     def _after(self, id: str) -> None:
-        if self.broken is not None:
-            raise self.broken
+        if self.mirror.broken is not None:
+            raise self.mirror.broken
         if self.process.driver.dead:
             return self.die()
         fatal = self.last.fatal
         if fatal is not None:
             raise Violation(f"{id}: a worker gave up: {fatal!r}") from fatal
         row = self.row(id)
-        demand(row.owner is None, f"{id}: its pass is over, and it is left {row.status}, owned by worker {row.owner}")
+        self.demand(row.owner is None, f"{id}: its pass is over, and it is left {row.status}, owned by worker {row.owner}")
 
     def _wait(self, ready: Callable[[], bool]) -> None:
         if not self.awaits:
@@ -261,15 +261,26 @@ class World:
         """Somebody steers a run."""
         rng = self.rng
         id = rng.choice(list(self.runs))
-        verbs = ("wake", "pause", "resume", "resume", "evict", "cancel", "cancel_rollback", "recover", "recover", "replay", "replay")
+        verbs = (
+            "wake",
+            "pause",
+            "resume",
+            "resume",
+            "evict",
+            "cancel",
+            "cancel_rollback",
+            "recover",
+            "recover",
+            "replay",
+            "replay",
+        )
         verb = rng.choice(verbs)
         self.note(f"{verb} {id}, {self.row(id).status}")
-        self._by_operator(lambda: self._verb(id, verb))
-        if verb == "cancel":
+        if self._by_operator(lambda: self._verb(id, verb)) and verb == "cancel":
             status = self.row(id).status
-            demand(status in TERMINAL, f"{id}: cancelled, and then {status}")
+            self.demand(status in TERMINAL, f"{id}: cancelled, and then {status}")
 
-    def _verb(self, id: str, verb: str) -> None:
+    def _verb(self, id: str, verb: str) -> bool:
         run = self.operator.client.get(id)
         match verb:
             case "cancel_rollback":
@@ -279,6 +290,7 @@ class World:
                 run.replay(self.rng.choice([None, *places]))
             case _:
                 getattr(run, verb)()
+        return True
 
     def _by_operator(self, work: Callable[[], Any]) -> Any:
         if self.faulty and self.rng.random() < 0.2:
@@ -351,5 +363,3 @@ def one_thread(world: World) -> Iterator[None]:
                 yield
     finally:
         writing.RETRY_SECONDS = kept
-        if _loops and world.broken is not None and isinstance(world.broken, FlowkitError):
-            _loops.clear()
