@@ -63,7 +63,7 @@ def recorded_batches(folder: Path) -> int:
     """How many batches the database holds as done: what was learned by looking, while no worker is alive."""
     with flowkit.open(folder / "flowkit.db", worker=False) as fk:
         steps = [entry for entry in fk.get(RUN).history() if entry.location.endswith("/hash_batch")]
-        done = [entry.output["batches"] for entry in steps if entry.status == "completed"]
+        done: list[int] = [entry.output["batches"] for entry in steps if entry.status == "completed"]
     say(f"3. Look:    the run is unfinished, and {max(done)} batches are recorded as done")
     return max(done)
 
@@ -103,7 +103,9 @@ def report(folder: Path, first: int, second: int, recorded: int) -> bool:
     before = [batch for pid, batch in begun if pid == first]
     after = [batch for pid, batch in begun if pid == second]
     again = sorted(set(before) & set(after))
-    say(f"\nProcess {first} hashed batches {min(before)} to {max(before)}, process {second} batches {min(after)} to {max(after)}.")
+    say(
+        f"\nProcess {first} hashed batches {min(before)} to {max(before)}, process {second} batches {min(after)} to {max(after)}."
+    )
     if again:
         say(f"Batch {again[0]} was under way when the first was killed and not recorded, so it was done again. No other was.")
     else:

@@ -7,7 +7,6 @@ import importlib
 import os
 import sys
 import sysconfig
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -15,7 +14,17 @@ from typing import Any, Protocol
 
 from flowkit.engine.source import PACKAGE
 
-__all__ = ["Definition", "fingerprint", "import_app", "known", "project_sources", "remember", "split_app"]
+__all__ = [
+    "Definition",
+    "fingerprint",
+    "hear",
+    "import_app",
+    "known",
+    "project_files",
+    "project_sources",
+    "remember",
+    "split_app",
+]
 
 
 class Definition(Protocol):
@@ -26,19 +35,24 @@ class Definition(Protocol):
 
 
 _known: dict[str, Definition] = {}
-_lock = threading.Lock()
+_listeners: list[Callable[[Definition], None]] = []
 
 
 def remember(workflow: Definition) -> None:
     """Make a workflow findable by its name; of two with one name, the newer."""
-    with _lock:
-        _known[workflow.name] = workflow
+    _known[workflow.name] = workflow  # one dictionary store: no lock that a fork could leave held
+    for listener in _listeners:
+        listener(workflow)
+
+
+def hear(listener: Callable[[Definition], None]) -> None:
+    """Have `listener` told of every workflow that is decorated from here on, those of one name included."""
+    _listeners.append(listener)
 
 
 def known() -> Mapping[str, Definition]:
     """All workflows that this process has decorated."""
-    with _lock:
-        return dict(_known)
+    return dict(_known)
 
 
 def split_app(app: str) -> tuple[str, str | None]:
@@ -99,19 +113,24 @@ def fingerprint(workflow: Definition, sources: str = "") -> str:
 
 def project_sources(modules: Iterable[ModuleType] | None = None) -> str:
     """A digest of the project's own loaded source files: not the standard library's, not installed packages', not flowkit's."""
-    files = set()
-    for module in list(sys.modules.values()) if modules is None else modules:
-        filename = getattr(module, "__file__", None)
-        if isinstance(filename, str) and filename.endswith(".py") and not _installed(filename):
-            files.add(os.path.realpath(filename))
     digest = hashlib.sha256()
-    for filename in sorted(files):
+    for filename in project_files(modules):
         try:
             body = Path(filename).read_bytes()
         except OSError:  # gone since it was loaded
             continue
         digest.update(os.path.basename(filename).encode() + b"\0" + hashlib.sha256(body).digest())
     return digest.hexdigest()
+
+
+def project_files(modules: Iterable[ModuleType] | None = None) -> list[str]:
+    """The project's own source files among those that are loaded, links resolved, in order."""
+    files = set()
+    for module in list(sys.modules.values()) if modules is None else modules:
+        filename = getattr(module, "__file__", None)
+        if isinstance(filename, str) and filename.endswith(".py") and not _installed(filename):
+            files.add(os.path.realpath(filename))
+    return sorted(files)
 
 
 def _installed(filename: str) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,9 +35,13 @@ def check_runs(
     *,
     limit: int | None = None,
     seconds_per_run: float = SECONDS_PER_RUN,
+    seconds: float | None = None,
 ) -> Report:
-    """Try open runs (per workflow the `limit` newest) under the code of `workflows`. No body runs, nothing is written."""
-    checker = _Checker(driver, seconds_per_run)
+    """Try open runs (per workflow the `limit` newest) under the code of `workflows`. No body runs, nothing is written.
+
+    Once it has taken `seconds`, the runs that are left are reported as not checked.
+    """
+    checker = _Checker(driver, seconds_per_run, None if seconds is None else time.monotonic() + seconds)
     try:
         reports = [checker.workflow(workflow, limit) for _, workflow in sorted(workflows.items())]
         unattended = Counter(row.workflow for row in _open_rows(driver, None) if row.workflow not in workflows)
@@ -55,18 +61,17 @@ class _Group:
 
 
 class _Checker:
-    """One check. The house gives threads and a loop to the passes; a pass that hangs keeps its own."""
+    """One check. The house gives threads and a loop to the passes; one that hangs keeps it, and the others get a new one."""
 
-    def __init__(self, driver: Driver, seconds: float) -> None:
+    def __init__(self, driver: Driver, seconds: float, deadline: float | None) -> None:
         self._driver = driver
         self._seconds = seconds
+        self._deadline = deadline
         self._house = House(driver, SystemClock())
-        self._hung = False
 
     def close(self) -> None:
-        """Stop the threads, unless a pass hangs on one: they are daemons."""
-        if not self._hung:
-            self._house.close()
+        """Stop the threads."""
+        self._house.close()
 
     def workflow(self, workflow: Workflow[..., Any], limit: int | None) -> WorkflowReport | None:
         """The report on one workflow's runs, None if none is open."""
@@ -78,6 +83,9 @@ class _Checker:
         evidence = _evidence(workflow, views)
         fit, frontiers, groups = 0, Counter[tuple[str, str]](), dict[tuple[CauseKind, str, tuple[Line, ...]], _Group]()
         for view in views:
+            if self._deadline is not None and time.monotonic() > self._deadline:
+                unchecked.append(Unchecked(view.row.id, "the time for the check was over"))
+                continue
             try:
                 found = self._rehearse(workflow, view, Trial())
                 proposal = None if found.misfit is None else self._propose(workflow, view, found, evidence)
@@ -107,9 +115,8 @@ class _Checker:
         try:
             return rehearse(self._house, workflow, view, trial, self._seconds)
         except TooSlow:
-            self._hung = True
-            if workflow.awaits:
-                self._house = House(self._driver, SystemClock())  # the loop may be what hangs
+            hung, self._house = self._house, House(self._driver, SystemClock())
+            threading.Thread(target=hung.close, name="flowkit-hung", daemon=True).start()  # it may wait for user code for ever
             raise
 
     def _propose(self, workflow: Workflow[..., Any], view: RunView, found: Rehearsal, evidence: Evidence) -> Proposal:

@@ -6,6 +6,7 @@ the one that needs a doctor. Each question stands alone: one that fails becomes 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -46,6 +47,8 @@ class Report:
 
 def examine_file(path: Path, now: float, *, full: bool = False) -> Report:
     """Everything about the database file at `path`; `full` reads and checks every page and index."""
+    from flowkit.drivers.connections import translated
+
     report = Report({"database": str(path.absolute()), "sqlite": sqlite3.sqlite_version})
     report.facts |= _sizes(path)
     report.findings += _place(path, report.facts)
@@ -53,12 +56,15 @@ def examine_file(path: Path, now: float, *, full: bool = False) -> Report:
         with closing(_connect(path)) as db:
             _examine(db, report, now, full)
     except sqlite3.Error as error:
-        report.findings.append(Finding(f"the file cannot be read: {error}. Is it a flowkit database? If so, restore a backup."))
+        report.findings.append(Finding(str(translated(error, str(path)))))
     return report
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
+    """In a folder that cannot be written SQLite must be told that nobody is writing: it cannot lay its own files there."""
+    alone = not os.access(path.absolute().parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
+    place = f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if alone else ''}"
+    return sqlite3.connect(place, uri=True, isolation_level=None, timeout=5.0)
 
 
 def _sizes(path: Path) -> dict[str, Any]:
@@ -76,8 +82,6 @@ def _sizes(path: Path) -> dict[str, Any]:
 
 
 def _place(path: Path, facts: dict[str, Any]) -> Iterator[Finding]:
-    import os
-
     from flowkit.drivers.gate import refuse_network_folder
     from flowkit.errors import StoreError
 

@@ -65,7 +65,7 @@ def _workers(db: str, report: Report) -> list[WorkerRow]:
         with looking(db) as flowkit:
             return [worker for worker in flowkit.driver.workers() if worker.state == "live"]
     except FlowkitError as error:
-        report.findings.append(Finding(str(error)))
+        report.findings.append(Finding(f"the workers cannot be listed: {error}", trouble=False))
         return []
 
 

@@ -15,6 +15,7 @@ from flowkit.durations import format_seconds
 if TYPE_CHECKING:
     from rich.status import Status
 
+    from flowkit.cli.working import Stop
     from flowkit.client import Flowkit, Run
     from flowkit.drivers.base import RunRow
 
@@ -24,11 +25,18 @@ LOOK_SECONDS = 0.2
 _PAUSED = "run {id} is paused: `flowkit resume {id}` lets it go on"
 
 
-def follow(flowkit: Flowkit, run: Run[Any]) -> str:
-    """Wait until the run has ended or is blocked; its status then."""
+def follow(flowkit: Flowkit, run: Run[Any], stop: Stop) -> str | None:
+    """Wait until the run has ended or is blocked; its status then, or None if somebody asked to stop.
+
+    Raises:
+        Failure: the worker gave up.
+    """
+    from flowkit.cli.working import refuse_fatal
+
     told = False
     with _spinner() if sys.stderr.isatty() else nullcontext() as spinner:
-        while True:
+        while not stop.asked:
+            refuse_fatal(flowkit)
             row = _ended(flowkit, run)
             if isinstance(row, str):
                 return row
@@ -37,6 +45,7 @@ def follow(flowkit: Flowkit, run: Run[Any]) -> str:
                 click.echo(_PAUSED.format(id=run.id), err=True)
             if spinner is not None:
                 spinner.update(progress_line(row, flowkit.house.clock.now()))
+    return None
 
 
 def _ended(flowkit: Flowkit, run: Run[Any]) -> str | RunRow:

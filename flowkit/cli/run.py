@@ -21,6 +21,7 @@ from flowkit.cli.starting import wish
 from flowkit.cli.store import described, file_of, steering
 
 if TYPE_CHECKING:
+    from flowkit.cli.working import Stop
     from flowkit.client import Flowkit, Run
     from flowkit.errors import ErrorInfo
 
@@ -59,10 +60,10 @@ def run_command(
         asked = wish(workflow, id, args, named, tags, resumes=True)
         if asked.lacks is not None and (file := file_of(db)) is not None and not file.exists():
             raise asked.lacks
-        with open_worker(db, {workflow.name: workflow}) as flowkit:
+        with open_worker(db, {workflow.name: workflow}) as (flowkit, stop):
             run = asked.begin(flowkit)
             again = ["flowkit", "run", app, "--id", run.id, *([] if db == DATABASE else ["--db", db])]
-            ending = _see_through(flowkit, run, shlex.join(again))
+            ending = _see_through(flowkit, run, stop, shlex.join(again))
     _print_ending(run.id, ending, as_json=as_json, traceback=traceback)
 
 
@@ -115,16 +116,15 @@ class _Ending:
     error: ErrorInfo | None
 
 
-def _see_through(flowkit: Flowkit, run: Run[Any], again: str) -> _Ending:
+def _see_through(flowkit: Flowkit, run: Run[Any], stop: Stop, again: str) -> _Ending:
     """Wait for the end of the run. Whoever interrupts is told with which command it goes on."""
     from flowkit.cli.following import follow
 
-    try:
-        status = follow(flowkit, run)
-    except KeyboardInterrupt:
+    status = follow(flowkit, run, stop)
+    if status is None:
         click.echo(f"\nstopping run {run.id}; a second Ctrl-C stops at once", err=True)
         click.echo(f"it goes on where it stood with:\n  {again}", err=True)
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(INTERRUPTED)
     if status == "completed":
         return _Ending(status, described(flowkit, run, "output"), None)
     return _Ending(status, None, run.error())

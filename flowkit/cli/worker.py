@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowkit.cli.app import workflows_of
-from flowkit.cli.failure import FAILED, USAGE, Failure, refusing
+from flowkit.cli.failure import USAGE, Failure, refusing
 from flowkit.cli.options import as_json, database, show_traceback
 from flowkit.cli.working import GRACE_SECONDS
 
@@ -47,17 +47,15 @@ def worker_command(apps: tuple[str, ...], concurrency: int, grace: str, db: str,
     workflows = _served(apps, traceback)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     names = ", ".join(sorted(workflows))
-    with open_worker(db, workflows, concurrency=concurrency, grace=length) as flowkit:
+    with open_worker(db, workflows, concurrency=concurrency, grace=length) as (flowkit, stop):
         click.echo(f"worker {os.getpid()} serves {names} in {db}; Ctrl-C drains and stops it", err=True)
         if as_json:
             print_json({"pid": os.getpid(), "db": db, "workflows": sorted(workflows), "concurrency": concurrency}, indent=None)
             sys.stdout.flush()
-        fatal = until_stopped(flowkit)
+        until_stopped(flowkit, stop)
         held = 0 if flowkit.worker is None else flowkit.worker.held()
-        if fatal is None and held:
+        if held:
             click.echo(f"worker {os.getpid()} drains {held} runs, up to {length:g} s; a second signal stops at once", err=True)
-    if fatal is not None:
-        raise Failure(f"the worker stopped: workflow code raised {type(fatal).__name__}: {fatal}", FAILED)
     click.echo(f"worker {os.getpid()} has stopped", err=True)
 
 

@@ -2,6 +2,9 @@
 
 Leaving drains: nothing new begins, bodies have some seconds to end, and every run is given back. Whoever asks a second time
 is served at once; nothing is lost by that, since what a body did not finish is simply done again.
+
+A first signal only leaves a note, which whoever waits looks at: an exception could come out anywhere, half-way through
+opening the database too. Not an `Event`, whose lock the interrupted code may hold.
 """
 
 from __future__ import annotations
@@ -12,35 +15,51 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from flowkit.cli.failure import FAILED, Failure
 from flowkit.cli.store import MAX_PAYLOAD
 
 if TYPE_CHECKING:
     from flowkit.client import Flowkit
     from flowkit.definitions import Workflow
 
-__all__ = ["GRACE_SECONDS", "open_worker", "until_stopped"]
+__all__ = ["GRACE_SECONDS", "Stop", "open_worker", "refuse_fatal", "until_stopped"]
 
 GRACE_SECONDS = 10.0
+LOOK_SECONDS = 0.1
+
+
+@dataclass(slots=True)
+class Stop:
+    """Whether somebody asked this process to stop."""
+
+    asked: bool = False
+
+    def ask(self, number: int, frame: FrameType | None) -> None:
+        """The handler of the first signal."""
+        self.asked = True
+        _handle(_leave_at_once)
 
 
 @contextmanager
 def open_worker(
     db: str, workflows: Mapping[str, Workflow[..., Any]], *, concurrency: int = 100, grace: float = GRACE_SECONDS
-) -> Iterator[Flowkit]:
+) -> Iterator[tuple[Flowkit, Stop]]:
     """The database with a worker that serves these workflows; drained on the way out, at once on a second signal."""
     from flowkit.client import Flowkit
     from flowkit.drivers import open_driver
 
-    before = _handle(_interrupt)  # first of all: once the worker claims, steps run
+    stop = Stop()
+    before = _handle(stop.ask)  # first of all: once the worker claims, steps run
     try:
         flowkit = Flowkit(
             open_driver(db), workflows=workflows.values(), concurrency=concurrency, grace=grace, max_payload=MAX_PAYLOAD
         )
         try:
-            yield flowkit
+            yield flowkit, stop
         finally:
             _handle(_leave_at_once)
             flowkit.close()
@@ -49,23 +68,24 @@ def open_worker(
             signal.signal(number, handler)
 
 
-def until_stopped(flowkit: Flowkit) -> BaseException | None:
-    """Wait for SIGTERM or Ctrl-C; or for what made the worker give up, which is returned."""
-    over = threading.Event()
-    worker = flowkit.worker
-    if worker is not None:
-        worker.on_fatal = lambda error: over.set()
-    try:
-        while not over.wait(0.5):
-            pass
-    except KeyboardInterrupt:
-        return None
-    return None if worker is None else worker.fatal
+def until_stopped(flowkit: Flowkit, stop: Stop) -> None:
+    """Wait until somebody asks to stop.
+
+    Raises:
+        Failure: the worker has given up.
+    """
+    pause = threading.Event()
+    while not stop.asked:
+        refuse_fatal(flowkit)
+        pause.wait(LOOK_SECONDS)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    _handle(_leave_at_once)
-    raise KeyboardInterrupt
+def refuse_fatal(flowkit: Flowkit) -> None:
+    """Raises:
+    Failure: workflow code raised what no worker survives, such as `SystemExit`."""
+    fatal = flowkit.worker.fatal if flowkit.worker is not None else None
+    if fatal is not None:
+        raise Failure(f"the worker stopped: your code raised {type(fatal).__name__}: {fatal}", FAILED)
 
 
 def _leave_at_once(number: int, frame: FrameType | None) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from flowkit.codec import describe
 from flowkit.core.entry import Entry
+from flowkit.engine.source import shown_path
 from flowkit.errors import ErrorInfo
 from flowkit.primitives.branches import read_branches
 from flowkit.primitives.loop import read_loop
@@ -27,6 +28,7 @@ __all__ = [
     "loop_facts",
     "output_of",
     "plain_error",
+    "shown_path",
     "taken_messages",
     "version_text",
     "waited_names",

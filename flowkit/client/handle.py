@@ -14,28 +14,22 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
 import msgspec
 
+from flowkit.client.desk import Desk
 from flowkit.client.run import Run
-from flowkit.client.steering import recover_run, replay_run
-from flowkit.client.waits import Bulletin
 from flowkit.clock import Clock, SystemClock
 from flowkit.codec import Codec, coder
-from flowkit.core.location import check_key, check_name, check_run_id
+from flowkit.core.location import check_run_id
 from flowkit.core.run import STATUSES
-from flowkit.definitions import OnError, Workflow, known_workflows
+from flowkit.definitions import OnError, Workflow
 from flowkit.drivers import open_driver
 from flowkit.drivers.base import (
     Claim,
     Driver,
-    Duplicate,
-    Ended,
     Exists,
-    Full,
-    NoRun,
     Result,
     RunQuery,
     RunRow,
     RunView,
-    Send,
     Start,
     Started,
 )
@@ -102,22 +96,17 @@ class Flowkit:
         patience_seconds: float = 30.0,
     ) -> None:
         self.driver = driver
-        self.bulletin = Bulletin()
         self._pid = os.getpid()
-        self.who = f"pid {self._pid}"
         self.house = House(
             driver, clock or SystemClock(), on_error=on_error, logger=logger, max_payload=max_payload,
             patience_seconds=patience_seconds,
         )  # fmt: skip
-        self.house.ended = self.bulletin.post
-        self.writer = self.house.writer
-        self._max_payload = max_payload
+        self.desk = Desk(driver, self.house.writer, workflows=workflows, max_payload=max_payload)
+        self.house.ended = self.desk.bulletin.post
         self._grace = grace
-        self._given = None if workflows is None else {made.name: made for made in workflows}
-        self._met: dict[str, Workflow[..., Any]] = {}
         self.worker: Worker | None = None
         if worker:
-            self.worker = Worker(self.house, self._served, concurrency=concurrency)
+            self.worker = Worker(self.house, self.desk.served, concurrency=concurrency)
             self.worker.start()
 
     def __enter__(self) -> Flowkit:
@@ -133,29 +122,12 @@ class Flowkit:
         """
         if self._pid != os.getpid():
             return
-        self.bulletin.close()
+        self.desk.bulletin.close()
         if self.worker is not None:
             self.worker.stop(self._grace)
             self.worker = None
         self.house.close()
         self.driver.close()
-
-    # --- workflows --------------------------------------------------------------------------------------------------
-
-    def _served(self) -> Mapping[str, Workflow[..., Any]]:
-        return {**(known_workflows() if self._given is None else self._given), **self._met}
-
-    def workflow_named(self, name: str) -> Workflow[..., Any] | None:
-        """The workflow of this name that this handle knows."""
-        return self._served().get(name)
-
-    def _meet(self, workflow: object) -> Workflow[..., Any]:
-        if not isinstance(workflow, Workflow):
-            raise TypeError(f"start() takes a function decorated with @workflow, not {workflow!r}")
-        known = self._met.get(workflow.name)
-        if known is None or known.function is not workflow.function:
-            self._met[workflow.name] = workflow
-        return workflow
 
     # --- starting ---------------------------------------------------------------------------------------------------
 
@@ -172,15 +144,15 @@ class Flowkit:
             TypeError, PayloadError: the arguments do not fit or cannot be stored. RunConflict: the id is taken by another
             workflow or input.
         """
-        made = self._meet(workflow)
+        made = self.desk.meet(workflow)
         op = self._start_op(id, made, args, kwargs)
-        served = self._given is None or made.name in self._given
-        birth = self.worker if served and made.launch.delay == 0 and self.worker is not None else None
+        here = self.desk.serves(made.name) and made.launch.delay == 0
+        birth = self.worker if here and self.worker is not None else None
         if birth is None or not birth.reserve():
-            return self._started(op, made, self.writer.write(op))
+            return self._started(op, made, self.house.writer.write(op))
         op = _born_here(op, birth, made)
         try:
-            result = self.writer.write(op)
+            result = self.house.writer.write(op)
         except BaseException:
             birth.unreserve()
             raise
@@ -200,17 +172,17 @@ class Flowkit:
 
     def start_many(self, starts: Iterable[tuple[str | None, Workflow[..., Any], Sequence[Any]]]) -> list[Run[Any]]:
         """Start many runs in few writes: ``(id, workflow, args)`` each. All are checked before anything is written."""
-        made = [(self._meet(workflow), id, args) for id, workflow, args in starts]
+        made = [(self.desk.meet(workflow), id, args) for id, workflow, args in starts]
         ops = [self._start_op(id, workflow, tuple(args), {}) for workflow, id, args in made]
         results: list[Result] = []
         size = self.driver.limits.batch
         for first in range(0, len(ops), size):
-            results += self.writer.write_many(ops[first : first + size])
+            results += self.house.writer.write_many(ops[first : first + size])
         return [self._started(op, each[0], result) for op, each, result in zip(ops, made, results, strict=True)]
 
     def _start_op(self, id: str | None, workflow: Workflow[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Start:
         run_id = f"{workflow.name}-{uuid.uuid4().hex[:12]}" if id is None else check_run_id(id)
-        body = workflow.input.encode(args, kwargs, limit=self._max_payload)
+        body = workflow.input.encode(args, kwargs, limit=self.desk.max_payload)
         return Start(
             id=run_id, workflow=workflow.name, input=body, input_hash=hashlib.sha256(body).hexdigest(),
             tags=workflow.launch.tags, start_at=self.house.clock.now() + workflow.launch.delay, token=uuid.uuid4().hex,
@@ -219,9 +191,9 @@ class Flowkit:
     def _started(self, op: Start, workflow: Workflow[..., Any], result: Result) -> Run[Any]:
         match result:
             case Started(run=run):
-                return Run(self, op.id, run, created=True)
+                return Run(self.desk, op.id, run, created=True)
             case Exists(same=True, run=run) if workflow.launch.if_exists == "return":
-                return Run(self, op.id, run)
+                return Run(self.desk, op.id, run)
             case Exists(same=same, workflow=other):
                 raise _taken(op, workflow, other, same)
             case _:
@@ -238,7 +210,7 @@ class Flowkit:
         row = self.driver.get(id) if isinstance(id, str) else None
         if row is None:
             raise RunNotFound(f"there is no run {id!r}")
-        return Run(self, row.id, row.seq)
+        return Run(self.desk, row.id, row.seq)
 
     def runs(
         self,
@@ -275,35 +247,7 @@ class Flowkit:
         Raises:
             RunNotFound, RunConflict: there is no such run, or it has ended.
         """
-        self.deliver(run_id, name, data, key=key, reply=False)
-
-    def deliver(self, run_id: str, name: str, data: Any, *, key: str | None, reply: bool) -> str:
-        """Send, and give back the message's id."""
-        op = Send(
-            to=check_run_id(run_id), message_id=uuid.uuid4().hex, name=check_name(name, "message name"),
-            body=_tagged.encode(data, limit=self._max_payload), key=check_key(key), reply=reply, sender=self.who,
-        )  # fmt: skip
-        match self.writer.write(op):
-            case NoRun():
-                raise RunNotFound(f"cannot send {name!r}: there is no run {run_id!r}")
-            case Ended(status=status):
-                raise RunConflict(f"cannot send {name!r}: run {run_id!r} has ended, it is {status}")
-            case Full(size=size):
-                raise RunConflict(f"cannot send {name!r}: the inbox of run {run_id!r} is full with {size} messages")
-            case Duplicate(first=first):
-                return first
-            case _:
-                return op.message_id
-
-    # --- steering ---------------------------------------------------------------------------------------------------
-
-    def recover(self, run: Run[Any]) -> None:
-        """See `Run.recover`."""
-        recover_run(self.driver, self.writer, run.id, self.who)
-
-    def replay(self, run: Run[Any], from_step: str | None) -> None:
-        """See `Run.replay`."""
-        replay_run(self.driver, self.writer, run.id, from_step, self.who)
+        self.desk.deliver(run_id, name, data, key=key, reply=False)
 
 
 def open_flowkit(

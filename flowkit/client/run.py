@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from flowkit.client.desk import Desk
 from flowkit.client.history import HistoryEntry, Snapshot, history_of, read_error
+from flowkit.client.requests import answer_to, failure_of
 from flowkit.client.waits import wait_until
-from flowkit.codec import coder, rebuild
+from flowkit.codec import coder
 from flowkit.core.run import TERMINAL
-from flowkit.drivers.base import BodyRef, Ended, NoRun, RunRow, Steer, Verb
+from flowkit.drivers.base import BodyRef, Ended, RunRow, Verb
 from flowkit.durations import seconds
 from flowkit.engine.state import decoded_state
-from flowkit.errors import ErrorInfo, RunCancelled, RunConflict, RunFailed, RunNotFound
-
-if TYPE_CHECKING:
-    from flowkit.client.handle import Flowkit
+from flowkit.errors import ErrorInfo, RunNotFound
 
 __all__ = ["Run"]
 
@@ -29,9 +27,9 @@ _tagged = coder()
 class Run(Generic[R]):
     """A run by its id. `created` tells whether the call that gave this handle started it."""
 
-    def __init__(self, flowkit: Flowkit, run_id: str, seq: int, *, created: bool = False) -> None:
-        self._flowkit = flowkit
-        self._seq = seq
+    def __init__(self, desk: Desk, run_id: str, seq: int, *, created: bool = False) -> None:
+        self.desk = desk
+        self.seq = seq
         self.id = run_id
         self.created = created
 
@@ -41,13 +39,13 @@ class Run(Generic[R]):
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def _row(self) -> RunRow:
-        row = self._flowkit.driver.get(self._seq)
+        row = self.desk.driver.get(self.seq)
         if row is None:
             raise RunNotFound(f"there is no run {self.id!r} any more")
         return row
 
     def _body(self, field: Any) -> bytes | None:
-        return self._flowkit.driver.body(BodyRef(run=self._seq, field=field))
+        return self.desk.driver.body(BodyRef(run=self.seq, field=field))
 
     def status(self) -> str:
         """`pending`, `running`, `sleeping`, `rolling_back`, `completed`, `failed`, `cancelled`, `paused` or `blocked`."""
@@ -61,30 +59,16 @@ class Run(Generic[R]):
             RunConflict: it is quarantined. TimeoutError: `timeout` is over.
         """
         limit = None if timeout is None else seconds(timeout, "timeout")
-        ended = wait_until(self._flowkit.driver, self._flowkit.bulletin, self._seq, self._ended, limit)
+        ended = wait_until(self.desk.driver, self.desk.bulletin, self.seq, self._ended, limit)
         if ended is None:
             raise TimeoutError(f"run {self.id!r} has not ended after {limit:g} s; it is {self.status()}")
         if ended.status == "completed":
             return self._output(ended)  # type: ignore[return-value]  # completed: there is one
-        raise self._failure(ended)
+        raise failure_of(self, ended)
 
     def _ended(self) -> RunRow | None:
         row = self._row()
         return row if row.status in TERMINAL or row.status == "blocked" else None
-
-    def _failure(self, row: RunRow) -> Exception:
-        """What `result()` raises of a run that has not completed."""
-        error = self.error()
-        if row.status == "cancelled":
-            return RunCancelled(f"run {self.id!r} was cancelled")
-        if row.status == "blocked":
-            blocked = rebuild(error) if error is not None else None
-            return blocked if isinstance(blocked, Exception) else RunConflict(f"run {self.id!r} is blocked")
-        return RunFailed(
-            f"run {self.id!r} failed: {error}\n{error.traceback if error is not None else ''}".rstrip(),
-            run_id=self.id,
-            error=error,
-        )
 
     def output(self) -> R | None:
         """What the workflow returned, None as long as it has not."""
@@ -95,7 +79,7 @@ class Run(Generic[R]):
         body = self._body("output")
         if body is None:
             return None
-        workflow = self._flowkit.workflow_named(row.workflow)
+        workflow = self.desk.workflow_named(row.workflow)
         decoded: R = (workflow.returns if workflow is not None else _tagged).decode(body)
         return decoded
 
@@ -106,13 +90,13 @@ class Run(Generic[R]):
 
     def state(self) -> dict[str, Any]:
         """The run's own durable state, as last committed."""
-        view = self._flowkit.driver.load(self._seq)
+        view = self.desk.driver.load(self.seq)
         return {} if view is None else decoded_state(view.state, view.entries)
 
     def history(self, archived: bool = False) -> list[HistoryEntry]:
         """All entries in order of `seq`; with `archived` those that a replay or recovery set aside."""
         self._row()
-        return history_of(self._flowkit.driver, self._seq, archived=archived)
+        return history_of(self.desk.driver, self.seq, archived=archived)
 
     def watch(self) -> Iterator[Snapshot]:
         """A snapshot now and after each change, until the run has ended."""
@@ -130,7 +114,7 @@ class Run(Generic[R]):
                     )
                     - 1
                 )
-            entries = [e for e in history_of(self._flowkit.driver, self._seq, after=after) if known.get(e.seq) != e]
+            entries = [e for e in history_of(self.desk.driver, self.seq, after=after) if known.get(e.seq) != e]
             known.update({entry.seq: entry for entry in entries})
             if entries or row.status != status:
                 status = row.status
@@ -144,7 +128,7 @@ class Run(Generic[R]):
             now = self._row()
             return now if (now.epoch, now.head, now.status) != (row.epoch, row.head, row.status) else None
 
-        wait_until(self._flowkit.driver, self._flowkit.bulletin, self._seq, changed, None)
+        wait_until(self.desk.driver, self.desk.bulletin, self.seq, changed, None)
 
     # --- messages ---------------------------------------------------------------------------------------------------
 
@@ -154,7 +138,7 @@ class Run(Generic[R]):
         Raises:
             RunConflict: the run has ended.
         """
-        self._flowkit.send(self.id, name, data, key=key)
+        self.desk.deliver(self.id, name, data, key=key, reply=False)
 
     def request(self, name: str, data: Any = None, *, timeout: Duration | None = None) -> Any:
         """Send a message and wait for the receiver's `complete(response)`.
@@ -163,29 +147,7 @@ class Run(Generic[R]):
             TimeoutError: `timeout` is over; the message stays sent. RunFailed, RunCancelled, RunConflict: the run ended
             without answering.
         """
-        return self.answer(self._flowkit.deliver(self.id, name, data, key=None, reply=True), name, timeout=timeout)
-
-    def answer(self, message_id: str, name: str, *, timeout: Duration | None = None) -> Any:
-        """What the receiver answered to a request that was sent as `message_id`; see `request`."""
-        limit = None if timeout is None else seconds(timeout, "timeout")
-        fk = self._flowkit
-
-        def answered() -> tuple[bytes | None, RunRow | None] | None:
-            row = fk.driver.get(self._seq)
-            body = fk.driver.body(BodyRef(run=self._seq, field="reply", message_id=message_id))
-            if body is not None:
-                return body, None
-            return (None, row) if row is None or row.status in TERMINAL else None
-
-        found = wait_until(fk.driver, fk.bulletin, self._seq, answered, limit)
-        if found is None:
-            raise TimeoutError(f"run {self.id!r} has not answered {name!r} after {limit:g} s; the message stays sent")
-        body, row = found
-        if body is not None:
-            return _tagged.decode(body)
-        if row is not None and row.status != "completed":
-            raise self._failure(row)
-        raise RunConflict(f"run {self.id!r} ended without answering {name!r}")
+        return answer_to(self.desk.deliver(self.id, name, data, key=None, reply=True), name, self, timeout)
 
     # --- verbs ------------------------------------------------------------------------------------------------------
 
@@ -211,7 +173,7 @@ class Run(Generic[R]):
 
     def recover(self) -> None:
         """A failed run goes on: what failed starts over with fresh attempts. On any other this does nothing."""
-        self._flowkit.recover(self)
+        self.desk.recover(self.id)
 
     def replay(self, from_step: str | None = None) -> None:
         """Start over from this entry, or from the top; what came later is archived.
@@ -219,14 +181,8 @@ class Run(Generic[R]):
         Raises:
             ValueError: there is no such entry. RunConflict: the run is `running` or `rolling_back`.
         """
-        self._flowkit.replay(self, from_step)
+        self.desk.replay(self.id, from_step)
 
     def _steer(self, verb: Verb) -> None:
-        result = self._flowkit.writer.write(Steer(run=self.id, verb=verb, op=uuid.uuid4().hex, who=self._flowkit.who))
-        match result:
-            case NoRun():
-                raise RunNotFound(f"there is no run {self.id!r}")
-            case Ended():
-                return
-            case _:
-                self._flowkit.bulletin.post(self._seq)
+        if not isinstance(self.desk.steer(self.id, verb), Ended):
+            self.desk.bulletin.post(self.seq)

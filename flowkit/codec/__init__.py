@@ -12,7 +12,7 @@ from flowkit.codec.coding import Coder, coder
 from flowkit.codec.describe import describe
 from flowkit.codec.outside import read_outside
 from flowkit.codec.plain import MAX_DEPTH
-from flowkit.codec.protocol import Codec, PlainCodec
+from flowkit.codec.protocol import Codec
 from flowkit.codec.signature import SignatureCoders, signature_coders
 from flowkit.codec.snapshots import RaisedInfo, decode_error, encode_error, rebuild, snapshot
 
@@ -20,7 +20,6 @@ __all__ = [
     "MAX_DEPTH",
     "Codec",
     "Coder",
-    "PlainCodec",
     "RaisedInfo",
     "SignatureCoders",
     "coder",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Codec", "PlainCodec"]
+__all__ = ["Codec"]
 
 
 class Codec(Protocol):
@@ -19,13 +19,3 @@ class Codec(Protocol):
     def decode(self, body: bytes) -> bytes:
         """The `body` that `encode` was given."""
         ...
-
-
-class PlainCodec:
-    """Stores bodies as they are, readable."""
-
-    def encode(self, body: bytes) -> bytes:
-        return body
-
-    def decode(self, body: bytes) -> bytes:
-        return body

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 from flowkit.drivers.base import GuardFailed
+from flowkit.drivers.forks import INSIDE_SQLITE
 from flowkit.drivers.gate import Gate, lock_folder
 from flowkit.drivers.schema import VERSION, found_version, migrate, needs_migration
 from flowkit.errors import PayloadError, StoreBusy, StoreError
@@ -99,7 +100,8 @@ class Connections:
             raise StoreError(f"{self.name} was opened read-only. Open it without readonly to write.")
         self._enter()
         try:
-            return self._transact(work)
+            with INSIDE_SQLITE:
+                return self._transact(work)
         finally:
             self._leave()
 
@@ -158,7 +160,8 @@ class Connections:
         try:
             if self._closed:
                 raise StoreError(f"{self.name} is closed. Open it again.")
-            return int(self._writer.execute("PRAGMA data_version").fetchone()[0])
+            with INSIDE_SQLITE:
+                return int(self._writer.execute("PRAGMA data_version").fetchone()[0])
         except sqlite3.Error:
             return None
         finally:
@@ -174,7 +177,7 @@ class Connections:
             StoreError: the file cannot be read. PayloadError: it holds text that is none.
         """
         self.refuse_after_fork()
-        with self._reader_room:
+        with self._reader_room, INSIDE_SQLITE:
             connection = self._take_reader()
             try:
                 connection.execute("BEGIN")
@@ -189,7 +192,7 @@ class Connections:
     def one(self, sql: str, values: tuple[int | str, ...]) -> tuple[Any, ...] | None:
         """The first row of a single SELECT, which is a snapshot by itself. Raises as `reading`."""
         self.refuse_after_fork()
-        with self._reader_room:
+        with self._reader_room, INSIDE_SQLITE:
             connection = self._take_reader()
             try:
                 row: tuple[Any, ...] | None = connection.execute(sql, values).fetchone()
@@ -212,9 +215,10 @@ class Connections:
     def open_reader(self) -> sqlite3.Connection:
         """A read connection of its own, for `token`."""
         try:
-            reader = self._connect("ro")
-            reader.execute("PRAGMA query_only = 1")
-            reader.execute("PRAGMA mmap_size = 0")
+            with INSIDE_SQLITE:
+                reader = self._connect("ro")
+                reader.execute("PRAGMA query_only = 1")
+                reader.execute("PRAGMA mmap_size = 0")
             return reader
         except sqlite3.Error as error:
             raise translated(error, self.name) from error
@@ -264,7 +268,8 @@ class Connections:
         except OSError as error:
             raise StoreError(f"{self.locks} cannot be written ({error.strerror}). Check the folder's permissions.") from error
         try:
-            return self._open_and_migrate()
+            with INSIDE_SQLITE:
+                return self._open_and_migrate()
         finally:
             self._gate.leave()
 

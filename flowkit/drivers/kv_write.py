@@ -35,7 +35,7 @@ from flowkit.drivers.base import (
 )
 from flowkit.drivers.kv_rows import Rows
 from flowkit.drivers.kv_store import Record, Transaction, decode, encode, key
-from flowkit.drivers.rules import FINAL, awaits, earliest, landed, message_key, steered, stored_key
+from flowkit.drivers.rules import FINAL, awaits, earliest, landed, message_key, owed, steered, stored_key
 
 __all__ = ["Archived", "Reply", "Steering", "Writing"]
 
@@ -115,7 +115,7 @@ class Writing:
             head=row.head + 1,
             entries=change.entries,
             seen=change.seen,
-            owes=change.owes,
+            owes=owed(change, fate),
             current=change.current,
             attempts=change.attempts,
             error_line=change.error_line,

@@ -28,6 +28,7 @@ __all__ = [
     "landed",
     "message_key",
     "orphaned",
+    "owed",
     "steered",
     "stored_key",
 ]
@@ -136,6 +137,11 @@ def landed(change: Change, row: Standing, now: float) -> Fate:
     if fate.status not in FINAL:
         fate.finished_at = None
     return fate
+
+
+def owed(change: Change, fate: Fate) -> int:
+    """How many rollbacks the run owes after `change`: none once it is completed, which a paused run cannot become."""
+    return 0 if fate.status == "completed" else change.owes
 
 
 def _landed_on_paused(change: Change, fate: Fate) -> Fate:

@@ -30,6 +30,7 @@ from flowkit.drivers.base import (
     WorkerRow,
 )
 from flowkit.drivers.connections import Connections, Durability, translated
+from flowkit.drivers.forks import INSIDE_SQLITE
 from flowkit.drivers.gate import LiveLock
 from flowkit.drivers.sqlite_purge import purge
 from flowkit.drivers.sqlite_read import Reads
@@ -215,7 +216,8 @@ class _Changes:
             if self._token_reader is None:
                 self._token_reader = self._connections.open_reader()
             try:
-                return int(self._token_reader.execute("PRAGMA data_version").fetchone()[0])
+                with INSIDE_SQLITE:
+                    return int(self._token_reader.execute("PRAGMA data_version").fetchone()[0])
             except sqlite3.Error as error:
                 raise translated(error, self._connections.name) from error
 

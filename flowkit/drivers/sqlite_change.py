@@ -15,7 +15,7 @@ import msgspec
 from flowkit.core.change import Change
 from flowkit.core.entry import Entry
 from flowkit.drivers.base import GuardFailed
-from flowkit.drivers.rules import Fate
+from flowkit.drivers.rules import Fate, owed
 from flowkit.drivers.sql import (
     ATTEMPT_COLUMNS,
     ENTRY_COLUMNS,
@@ -147,13 +147,13 @@ class Batch:
 
     def step(self, change: Change) -> None:
         """A Change that leaves the run's fate as it is."""
-        self._steps.append((*self._counters(change), change.run, change.epoch, change.head))
+        self._steps.append((*self._counters(change, change.owes), change.run, change.epoch, change.head))
         self._content(change)
 
     def turn(self, change: Change, fate: Fate, expire_at: float | None) -> None:
         """A Change after which the run has this `fate`."""
         fence = (change.run, change.epoch, change.head)
-        self._turns.append((*self._counters(change), *fate_values(fate, expire_at), *fence))
+        self._turns.append((*self._counters(change, owed(change, fate)), *fate_values(fate, expire_at), *fence))
         self._content(change)
 
     def blocked(self, run: int, code: str) -> None:
@@ -161,11 +161,11 @@ class Batch:
         mark = joined((code,))
         self._tried.append((mark, run, mark))
 
-    def _counters(self, change: Change) -> Row:
+    def _counters(self, change: Change, owes: int) -> Row:
         return (
             change.entries,
             change.seen,
-            change.owes,
+            owes,
             change.current,
             change.attempts,
             change.error_line,

@@ -196,7 +196,6 @@ class AwaitingPort:
         if not running.begin_wait(waiter, since):
             return
         try:
-            await self.settle_waits(running)
             await self._sleep(running, waiter, signal)
         finally:
             running.end_wait(waiter)
@@ -204,6 +203,7 @@ class AwaitingPort:
 
     async def _sleep(self, running: Pass, waiter: Waiter, signal: asyncio.Event) -> None:
         while not signal.is_set():
+            await self.settle_waits(running)  # at each look: a clock that was set back makes a near wake a far one
             left = _LOOK_SECONDS
             if waiter.wake.at is not None:
                 left = min(left, waiter.wake.at - running.recorder.now())

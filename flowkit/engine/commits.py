@@ -17,6 +17,7 @@ import msgspec
 from flowkit.core.change import Change, Finish, Park
 from flowkit.core.ledger import Ledger
 from flowkit.engine.recorder import Answer, Recorder, Undelivered, Written
+from flowkit.errors import Fenced
 
 __all__ = ["Commits", "Final"]
 
@@ -64,6 +65,8 @@ class Commits:
             except BaseException as error:  # whatever it was, the flight must end before anyone goes on
                 answer = error
             self._land(turn, answer)
+            if isinstance(answer, BaseException):
+                raise answer
             if final is not None and isinstance(answer, Written):
                 return
 
@@ -75,15 +78,22 @@ class Commits:
                 await asyncio.shield(asyncio.wrap_future(turn))
                 continue
             change = turn
-            done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            done: asyncio.Future[Answer | BaseException] = asyncio.get_running_loop().create_future()
 
-            def landed(answer: Answer | BaseException, change: Change = change, done: asyncio.Future[bool] = done) -> None:
+            def landed(
+                answer: Answer | BaseException,
+                change: Change = change,
+                done: asyncio.Future[Answer | BaseException] = done,
+            ) -> None:
                 self._land(change, answer)
                 if not done.done():
-                    done.set_result(isinstance(answer, Written))
+                    done.set_result(answer)
 
             self.recorder.submit(change, landed)
-            if await done and final is not None:
+            said = await done
+            if isinstance(said, BaseException):
+                raise said
+            if final is not None and isinstance(said, Written):
                 return
 
     def _turn(self, ticket: int, final: Final | None) -> Change | Future[None] | None:
@@ -115,6 +125,8 @@ class Commits:
                 case Written():
                     self.ledger.landed()
                     self.landed = self.ledger.taken_version
+                    if change.release or change.park is not None or change.bump:
+                        self.failure = Fenced(f"run {self.ledger.run_id} was given up by this worker with its last commit")
                 case Undelivered(to=to, why=why):
                     self.ledger.restore()
                     self.refused.update(dict.fromkeys(self.ledger.withdraw_sends(to), why))

@@ -168,7 +168,6 @@ class PlainPort:
         if not running.begin_wait(waiter, since):
             return
         try:
-            self.settle_waits(running)
             self._sleep(running, waiter, signal)
         finally:
             running.end_wait(waiter)
@@ -176,6 +175,7 @@ class PlainPort:
 
     def _sleep(self, running: Pass, waiter: Waiter, signal: threading.Event) -> None:
         while not signal.is_set():
+            self.settle_waits(running)  # at each look: a clock that was set back makes a near wake a far one
             left = _LOOK_SECONDS
             if waiter.wake.at is not None:
                 left = min(left, waiter.wake.at - running.recorder.now())

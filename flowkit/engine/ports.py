@@ -24,7 +24,7 @@ __all__ = ["BodyCall", "Ended", "Group", "Port", "live_body", "run_body"]
 class BodyCall:
     """A body to run: a step's or a handler's. `state` is the box behind `run_state()`, filled if the body asks."""
 
-    __slots__ = ("args", "awaits", "function", "kwargs", "location", "name", "record", "state", "timeout")
+    __slots__ = ("args", "at_most_once", "awaits", "function", "kwargs", "location", "name", "record", "state", "timeout")
 
     def __init__(
         self,
@@ -38,8 +38,10 @@ class BodyCall:
         timeout: float | None,
         record: Callable[[], None] | None,
         state: Any,
+        at_most_once: bool = False,
     ) -> None:
         self.name = name
+        self.at_most_once = at_most_once
         self.location = location
         self.function = function
         self.args = args
@@ -111,6 +113,7 @@ def live_body(running: Pass, call: BodyCall, interrupt: Callable[[Verdict], None
         record_at=now + after if after is not None and call.record is not None else None,
         record=call.record,
         interrupt=interrupt,
+        at_most_once=call.at_most_once,
     )
 
 

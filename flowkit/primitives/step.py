@@ -149,7 +149,7 @@ class StepCall:
 
         return BodyCall(
             name=plan.name, location=call.location, function=plan.function, args=self.args, kwargs=self.kwargs,
-            awaits=plan.awaits, timeout=plan.timeout, record=record, state=state,
+            awaits=plan.awaits, timeout=plan.timeout, record=record, state=state, at_most_once=plan.at_most_once,
         )  # fmt: skip
 
     async def _wait_for_retry(self, call: Call, port: Port) -> None:

@@ -134,6 +134,19 @@ class Execution:
                 running.end(ScopeClosed("the run was taken away"))
         running.refuse(signal)
 
+    def place(self) -> str:
+        """Where the run is: the location being worked on, empty if nothing has begun."""
+        running = self.running
+        return "" if running is None else running.ledger.current or ""
+
+    def at_most_once(self) -> bool:
+        """Whether a body is under way that may not start a second time."""
+        running = self.running
+        if running is None:
+            return False
+        bodies = [strand.body for strand in running.root.tree()]
+        return any(body is not None and body.at_most_once and body.verdict is None for body in bodies)
+
     def abandon(self) -> None:
         """The grace of an evict is over: close every scope and give the run up, whatever its bodies still do."""
         running = self.running
@@ -282,7 +295,6 @@ class Execution:
         except PayloadError as error:
             return await self.fail(port, running, error)
         running.ledger.error_line = None
-        running.ledger.owes = 0
         await self.commit(port, running, Final(status="completed", ending="", finish=Finish(output=output), release=True))
         self.outcome = Done(self.workflow.returns.decode(output))
 

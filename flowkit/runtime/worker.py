@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flowkit.definitions import Workflow
@@ -285,20 +285,28 @@ class Worker:
             self._graces[execution] = timer
         timer.start()
 
-    def stop(self, grace: float = GRACE_SECONDS) -> int:
-        """Claim nothing more, let bodies end for `grace` seconds, give every run back; how many had to be given up."""
+    def stop_claiming(self) -> None:
+        """Take no run from here on; those held go on. When it returns, no claim is under way."""
+        self._stop.set()
+        self.house.driver.nudge()
+        if self._threads and self._threads[0] is not threading.current_thread():
+            self._threads[0].join(timeout=5.0)
+
+    def stop(self, grace: float = GRACE_SECONDS, *, spare: Callable[[Execution], bool] = lambda execution: False) -> int:
+        """Claim nothing more, let bodies end for `grace` seconds, give every run back; how many had to be given up.
+
+        A run that `spare` says yes to is waited for, however long it takes.
+        """
         self._stop.set()
         self.house.driver.nudge()
         with self._leaving:
             if self._left:
                 return 0
             self._left = True
-            return self._drain(grace)
+            return self._drain(grace, spare)
 
-    def _drain(self, grace: float) -> int:
-        me = threading.current_thread()
-        if self._threads and self._threads[0] is not me:
-            self._threads[0].join(timeout=5.0)
+    def _drain(self, grace: float, spare: Callable[[Execution], bool]) -> int:
+        self.stop_claiming()
         with self._lock:
             held = list(self._held.values())
         for execution in held:
@@ -308,10 +316,20 @@ class Worker:
             while self._held and (left := deadline - time.monotonic()) > 0:
                 self._idle.wait(left)
             late = list(self._held.values())
-        for execution in late:
-            execution.abandon()
+        given_up = 0
+        while late:
+            spared = [execution for execution in late if spare(execution)]
+            for execution in late:
+                if execution not in spared:
+                    execution.abandon()
+                    given_up += 1
+            if not spared:
+                break
+            with self._idle:
+                self._idle.wait(REAP_SECONDS)
+            late = self.holding()
         self._leave()
-        return len(late)
+        return given_up
 
     def _leave(self) -> None:
         for thread in self._threads[1:]:
@@ -320,6 +338,23 @@ class Worker:
             self.house.driver.leave(self._id, self.house.clock.now())
         except FlowkitError as error:
             self.house.logger.debug("flowkit: the worker left without saying so: %s", error)
+
+    def holding(self) -> list[Execution]:
+        """The runs in memory."""
+        with self._lock:
+            return list(self._held.values())
+
+    def take_up(self, runs: Iterable[str]) -> None:
+        """Claim these runs now, due or not, unless they are owned, ended or paused: each passes under this worker's code."""
+        workflows = self._workflows()
+        for id in runs:
+            row = self.house.driver.get(id)
+            workflow = None if row is None else workflows.get(row.workflow)
+            if row is None or workflow is None:
+                continue
+            claim = self.house.driver.take(self._id, row.seq, self.code_of(workflow), self.house.clock.now())
+            if claim is not None:
+                self._begin(claim, workflow)
 
     def held(self) -> int:
         """How many runs are in memory."""

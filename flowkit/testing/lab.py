@@ -14,8 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
 
+from flowkit.client.desk import Desk
 from flowkit.client.handle import Flowkit
 from flowkit.client.history import HistoryEntry
+from flowkit.client.requests import answer_to
 from flowkit.client.run import Run
 from flowkit.codec import rebuild
 from flowkit.core.run import TERMINAL
@@ -170,7 +172,7 @@ class Lab:
         if row.status == "blocked" and not isinstance(self._recorded(id), HistoryDiverged):
             return self._report(row)
         made = self._workflow(row)
-        self.client._met[made.name] = made
+        self.client.desk.meet(made)
         code = fingerprint(made)
         claim = self._driver.take(self._worker, row.seq, code, self.clock.now())
         if claim is None:
@@ -257,7 +259,7 @@ class Lab:
         error = self._recorded(row.id) if row.status in ("failed", "blocked") else None
         made = self._code.get(row.id)
         if made is not None:
-            self.client._met[made.name] = made
+            self.client.desk.meet(made)
         output = run.output() if row.status == "completed" else None
         return Pass(row.status, output, error, row.wake_at, list(row.waiting or ()))
 
@@ -267,15 +269,16 @@ class LabRun(Run[R]):
 
     def __init__(self, lab: Lab, run: Run[Any]) -> None:
         self._lab = lab
-        super().__init__(lab.client, run.id, run._seq, created=run.created)
+        super().__init__(lab.client.desk, run.id, run.seq, created=run.created)
 
     @property
-    def _flowkit(self) -> Flowkit:
-        return self._lab.client
+    def desk(self) -> Desk:
+        """The Lab's present one: it changes with every crash."""
+        return self._lab.client.desk
 
-    @_flowkit.setter
-    def _flowkit(self, client: Flowkit) -> None:
-        """The Lab's client changes with every crash, so it is never kept."""
+    @desk.setter
+    def desk(self, desk: Desk) -> None:
+        """Never kept."""
 
     def result(self, timeout: float | timedelta | str | None = None) -> R:
         """As `Run.result`, after all passes that the run can make; TimeoutError if it is then still waiting."""
@@ -289,9 +292,9 @@ class LabRun(Run[R]):
 
     def request(self, name: str, data: Any = None, *, timeout: float | timedelta | str | None = None) -> Any:
         """As `Run.request`, after one pass of the receiver."""
-        message_id = self._lab.call(lambda: self._flowkit.deliver(self.id, name, data, key=None, reply=True))
+        message_id = self._lab.call(lambda: self.desk.deliver(self.id, name, data, key=None, reply=True))
         self._lab.run_once(self.id)
-        return self.answer(message_id, name, timeout=0 if timeout is None else timeout)
+        return answer_to(message_id, name, self, 0 if timeout is None else timeout)
 
     def send(self, name: str, data: Any = None, *, key: str | None = None) -> None:
         """Send the run a message."""

@@ -153,6 +153,12 @@ def give_up() -> None:
     raise CriticalError("no more")
 
 
+@workflow
+def leave() -> None:
+    """Leaves Python."""
+    raise SystemExit(3)
+
+
 def say(log: str, line: str) -> None:
     """Append to the log, and tell whoever reads our output."""
     with Path(log).open("a") as file:

@@ -11,7 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.cli.conftest import Cli
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(30)]
 
 Spawn = Callable[..., subprocess.Popen[str]]
 Data = Callable[..., Any]
@@ -23,7 +27,7 @@ def test_sigterm_lets_steps_end_and_gives_the_run_back(cli: Cli, data: Data, spa
     await_line(worker, "begun")
 
     worker.send_signal(signal.SIGTERM)
-    _, said = worker.communicate(timeout=8)
+    _, said = worker.communicate(timeout=25)
 
     entries = data("history", "d-1")["entries"]
     assert worker.returncode == 0
@@ -40,10 +44,10 @@ def test_a_second_signal_stops_at_once(cli: Cli, spawn: Spawn, shop: str) -> Non
     await_line(worker, "begun")
 
     worker.send_signal(signal.SIGTERM)
-    await_line(worker, "drains", worker.stderr)
+    await_line(worker, "drains 1 runs", worker.stderr)
     worker.send_signal(signal.SIGTERM)
 
-    assert worker.wait(timeout=5) == 128 + signal.SIGTERM
+    assert worker.wait(timeout=25) == 128 + signal.SIGTERM
 
 
 def test_a_step_that_never_ends_is_given_up_after_the_grace(cli: Cli, data: Data, spawn: Spawn, shop: str) -> None:
@@ -52,7 +56,7 @@ def test_a_step_that_never_ends_is_given_up_after_the_grace(cli: Cli, data: Data
     await_line(worker, "begun")
 
     worker.send_signal(signal.SIGINT)
-    worker.communicate(timeout=8)
+    worker.communicate(timeout=25)
 
     assert worker.returncode == 0
     assert data("show", "n-1")["status"] == "pending"
@@ -64,7 +68,7 @@ def test_ctrl_c_leaves_the_run_resumable_and_says_how(cli: Cli, data: Data, spaw
     await_line(child, "holding", child.stderr)
 
     child.send_signal(signal.SIGINT)
-    output, said = child.communicate(timeout=8)
+    output, said = child.communicate(timeout=25)
     Path("hold").unlink()
 
     assert (child.returncode, output) == (130, "")
@@ -105,7 +109,7 @@ def test_a_terminal_shows_where_the_run_is(cli: Cli, spawn: Spawn, shop: str) ->
 
     shown = read_until(screen, "waits for go")
     cli("send", "w-1", "go", '"here"')
-    output = child.communicate(timeout=8)[0]
+    output = child.communicate(timeout=25)[0]
 
     os.close(screen)
     assert "◷ sleeping" in shown

@@ -123,6 +123,14 @@ def test_a_run_that_fails_gives_its_error_as_json(cli: Cli, shop: str) -> None:
     assert json.loads(result.stdout)["error"]["message"] == "no more"
 
 
+def test_code_that_leaves_python_fails_its_run(cli: Cli, data: Callable[..., Any], shop: str) -> None:
+    result = cli("run", f"{shop}:leave", "--id", "l-1")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "failed: SystemExit: 3" in result.stderr
+    assert data("show", "l-1")["status"] == "failed"
+
+
 def test_start_only_starts(cli: Cli, data: Callable[..., Any], shop: str) -> None:
     result = cli("start", f"{shop}:greet", '"ada"', "--id", "g-1", "--tag", "vip")
 

@@ -43,7 +43,7 @@ def test_a_message_reaches_a_run_that_another_process_works_on(
 
     cli("send", "w-1", "go", "42")
 
-    assert child.communicate(timeout=8)[0] == "42\n"
+    assert child.communicate(timeout=9)[0] == "42\n"
 
 
 @pytest.mark.usefixtures("waiting")

@@ -59,6 +59,7 @@ USAGE, NOT_FOUND, STORE = 2, 3, 4
         (["run", "SHOP:greet", '"a"', "--db", "no/x.db"], STORE, "the folder no does not exist"),
         (["run", "SHOP:greet", '"a"', "--db", "."], STORE, "is a folder"),
         (["run", "SHOP:greet", '"a"', "--db", "mysql://x"], STORE, "knows no database mysql://"),
+        (["start", "SHOP:greet", '"a"', "--db", "/proc/x.db"], STORE, "cannot be written"),
         (["list"], STORE, "there is no database 'flowkit.db'"),
         (["doctor"], STORE, "there is no database 'flowkit.db'"),
         (["doctor", "--db", "."], STORE, "is a folder"),

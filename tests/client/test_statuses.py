@@ -110,7 +110,7 @@ def test_result_returns_the_output_or_raises_how_the_run_ended(colour: str) -> N
     def told(status: str) -> type[BaseException] | None:
         with Lab() as lab:
             run = reach(lab, world, status)
-            handle = flowkit.client.Run(lab.client, run.id, run._seq)
+            handle = flowkit.client.Run(lab.client.desk, run.id, run.seq)
             try:
                 handle.result(timeout=0.01)
             except Exception as error:

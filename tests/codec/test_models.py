@@ -5,22 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import pydantic
 import pytest
 
 from flowkit.codec import coder, describe
 from flowkit.errors import PayloadError
 
-pydantic = pytest.importorskip("pydantic", reason="pydantic is a value type that flowkit itself does not need")
 
-
-class Line(pydantic.BaseModel):  # type: ignore[misc, name-defined]  # pydantic may be missing
+class Line(pydantic.BaseModel):
     sku: str
     count: int = 1
     ratio: float = 1.0
     _seen: int = pydantic.PrivateAttr(default=0)
 
 
-class Basket(pydantic.BaseModel):  # type: ignore[misc, name-defined]  # pydantic may be missing
+class Basket(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="allow")
     lines: list[Line]
     when: datetime | None = None

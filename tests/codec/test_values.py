@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from flowkit.codec import MAX_DEPTH, PlainCodec, coder, describe
+from flowkit.codec import MAX_DEPTH, coder, describe
 from flowkit.errors import PayloadError, PayloadTooLarge
 from tests.codec.values import (
     Colour,
@@ -284,7 +284,3 @@ def test_a_body_is_shown_without_tags(value: Any, shown: Any) -> None:
 @pytest.mark.parametrize("body", [b"", b"\xff\x00", b"{", b'{"$":', b'{"$":{"$dict":7}}', b'{"$":1'])
 def test_a_damaged_body_is_shown_as_such(body: bytes) -> None:
     assert f"<{len(body)} bytes that are not readable JSON" in str(describe(body))
-
-
-def test_the_plain_codec_changes_nothing() -> None:
-    assert PlainCodec().decode(PlainCodec().encode(b"body")) == b"body"

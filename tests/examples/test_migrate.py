@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flowkit.check import check_runs
+from flowkit.engine.source import shown_path
 from flowkit.testing import Lab, MemoryDriver
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "migrate"
@@ -27,6 +28,7 @@ def order_of(version: str) -> Any:
 @pytest.fixture
 def lab() -> Any:
     """A Lab with a run of the first version that waits for its payment."""
+    shown_path.cache_clear()  # a test before may have been in another folder
     with Lab(driver=MemoryDriver()) as made:
         made.start("o-1", order_of("v1"), "o-1")
         made.run_once("o-1")

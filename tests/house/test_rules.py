@@ -19,8 +19,8 @@ WALL_CLOCK = {
     ("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"),
 }  # fmt: skip
 
-FOREIGN_PRIVATE = {"_asdict", "_exit", "_fields", "_getframe", "_make", "_replace"}
-"""Private by their spelling, public by their documentation: those of namedtuple, `os` and `sys`."""
+FOREIGN_PRIVATE = {"_asdict", "_exit", "_fields", "_getframe", "_make", "_name_", "_replace"}
+"""Private by their spelling, public by their documentation: those of namedtuple, enums, `os` and `sys`."""
 
 # Written so that this file does not hold the words it looks for.
 UNWELCOME = {

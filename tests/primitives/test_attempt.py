@@ -1,4 +1,7 @@
-"""Attempts: a terminal failure as a value, of one step or of a block, the same on every pass."""
+"""Attempts: a terminal failure as a value, of one step or of a block, the same on every pass.
+
+Longer than 400 lines because every workflow stands here twice, plain and async.
+"""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_a_blocked_run_goes_on_by_itself_when_the_code_is_mended(colour: str, tm
         yield do.step("b")
 
     with flowkit.open(tmp_path / "x.db", workflows=[world.flow(old_shop)]) as fk:
-        run = fk.start("r", fk.workflow_named("flow"))
+        run = fk.start("r", fk.desk.workflow_named("flow"))
         until(run.status, "sleeping")
     with flowkit.open(tmp_path / "x.db", workflows=[world.flow(bad)]) as fk:
         run = fk.get("r")
@@ -69,7 +69,7 @@ def test_a_blocked_run_is_tried_once_by_each_code_and_again_at_each_resume(colou
 
     bad_flow = world.flow(bad)
     with flowkit.open(tmp_path / "x.db", workflows=[world.flow(old_shop)]) as fk:
-        until(fk.start("r", fk.workflow_named("flow")).status, "sleeping")
+        until(fk.start("r", fk.desk.workflow_named("flow")).status, "sleeping")
     with flowkit.open(tmp_path / "x.db", workflows=[bad_flow]) as fk:
         fk.get("r").wake()
         until(fk.get("r").status, "blocked")
@@ -92,7 +92,7 @@ def test_a_workflow_that_no_worker_has_is_left_alone(colour: str, tmp_path: Path
         return 1
 
     with flowkit.open(tmp_path / "x.db", workflows=[world.flow(old_shop)]) as fk:
-        until(fk.start("r", fk.workflow_named("flow")).status, "sleeping")
+        until(fk.start("r", fk.desk.workflow_named("flow")).status, "sleeping")
     with flowkit.open(tmp_path / "x.db", workflows=[another]) as fk:
         fk.get("r").send("go")
         fk.run("s", another)

@@ -27,6 +27,7 @@ from flowkit import (
     step,
     workflow,
 )
+from flowkit.client.requests import answer_to
 from flowkit.testing import Lab, SimulatedCrash
 from tests.crashing import Script, crash_everywhere
 from tests.primitives.pairs import both, inbox, note, ran, scripted
@@ -103,7 +104,7 @@ def test_completing_comes_through_a_crash_anywhere(flow: Workflow[..., Any]) -> 
 def test_the_response_is_stored_with_the_removal(lab: Lab, flow: Workflow[..., Any]) -> None:
     """MS11 one commit."""
     lab.start("r", flow)
-    message_id = lab.client.deliver("r", "ask", 1, key=None, reply=True)
+    message_id = lab.client.desk.deliver("r", "ask", 1, key=None, reply=True)
     lab.run_once("r")
     lab.advance(60)
     lab.crash_at(1, "after")
@@ -112,7 +113,7 @@ def test_the_response_is_stored_with_the_removal(lab: Lab, flow: Workflow[..., A
         lab.run_once("r")
 
     assert inbox(lab) == []
-    assert lab.client.get("r").answer(message_id, "ask", timeout=0) == {"got": 1}
+    assert answer_to(message_id, "ask", lab.client.get("r"), 0) == {"got": 1}
 
 
 @workflow
@@ -302,12 +303,12 @@ async def acompleting_twice() -> list[str]:
 def test_completing_twice_within_a_pass_is_an_error_on_every_pass(lab: Lab, flow: Workflow[..., Any]) -> None:
     """MS14 I12 the first response stands, and replay sees the same."""
     lab.start("r", flow)
-    message_id = lab.client.deliver("r", "m", 0, key=None, reply=True)
+    message_id = lab.client.desk.deliver("r", "m", 0, key=None, reply=True)
 
     output = lab.run_to_end("r")
 
     assert output == ["FlowkitError"]
-    assert lab.client.get("r").answer(message_id, "m", timeout=0) == 1
+    assert answer_to(message_id, "m", lab.client.get("r"), 0) == 1
 
 
 @workflow
@@ -336,12 +337,12 @@ async def acompleting_badly() -> str:
 def test_a_complete_that_failed_may_be_repeated(lab: Lab, flow: Workflow[..., Any]) -> None:
     """MS14 a response that cannot be stored leaves the message open."""
     lab.start("r", flow)
-    message_id = lab.client.deliver("r", "m", 0, key=None, reply=True)
+    message_id = lab.client.desk.deliver("r", "m", 0, key=None, reply=True)
 
     output = lab.run_to_end("r")
 
     assert output == "$"
-    assert lab.client.get("r").answer(message_id, "m", timeout=0) == "well"
+    assert answer_to(message_id, "m", lab.client.get("r"), 0) == "well"
 
 
 @workflow
@@ -397,12 +398,12 @@ def loser_completes() -> list[Any]:
 def test_a_race_loser_cannot_complete_a_message_of_the_run(lab: Lab) -> None:
     """MS14 MS21 its scope is closed, and what it does is dropped."""
     lab.start("r", loser_completes)
-    message_id = lab.client.deliver("r", "m", 0, key=None, reply=True)
+    message_id = lab.client.desk.deliver("r", "m", 0, key=None, reply=True)
 
     output = lab.run_to_end("r")
 
     assert output == ["win"]
-    assert lab.client.get("r").answer(message_id, "m", timeout=0) == "from the run"
+    assert answer_to(message_id, "m", lab.client.get("r"), 0) == "from the run"
 
 
 # --- races ----------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,7 @@
-"""Joins: branches side by side, all of them to their ends, and what comes of them as one value or one error."""
+"""Joins: branches side by side, all of them to their ends, and what comes of them as one value or one error.
+
+Longer than 400 lines because every workflow stands here twice, plain and async.
+"""
 
 from __future__ import annotations
 

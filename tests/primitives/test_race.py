@@ -1,4 +1,7 @@
-"""Races: the first branch that succeeds, what becomes of the others, and who wins when history alone must tell."""
+"""Races: the first branch that succeeds, what becomes of the others, and who wins when history alone must tell.
+
+Longer than 400 lines because every workflow stands here twice, plain and async.
+"""
 
 from __future__ import annotations
 
@@ -532,19 +535,27 @@ async def aheld_by_a_loser(owes: bool) -> Any:
     return taken.data
 
 
+def goes_on(lab: Lab) -> None:
+    """The process lives."""
+
+
+def dies(lab: Lab) -> None:
+    """The process dies when the message is to be taken again."""
+    lab.crash_at(2, "before")
+    with pytest.raises(SimulatedCrash):
+        lab.run_once("r")
+
+
 @both(held_by_a_loser, aheld_by_a_loser)
 @pytest.mark.parametrize("owes", [True, False], ids=["kept", "forgotten"])
-@pytest.mark.parametrize("crash", [True, False], ids=["crash", "on"])
-def test_a_message_that_a_loser_held_open_goes_back(lab: Lab, flow: Workflow[..., Any], owes: bool, crash: bool) -> None:
+@pytest.mark.parametrize("first", [goes_on, dies])
+def test_a_message_that_a_loser_held_open_goes_back(lab: Lab, flow: Workflow[..., Any], owes: bool, first: Any) -> None:
     """RC4, MS21 A completable message that a loser held open goes back to the inbox, whether the loser stays or not."""
     lab.start("r", flow, owes)
     lab.send("r", "offer", 42)
     lab.run_once("r")
     lab.advance(5)
-    if crash:
-        lab.crash_at(2, "before")
-        with contextlib.suppress(SimulatedCrash):
-            lab.run_once("r")
+    first(lab)
 
     made = lab.run_once("r")
 

@@ -171,9 +171,9 @@ class Colour:
         self.awaits = awaits
         self.module: Any = aio if awaits else plain
 
-    async def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+    async def call(self, primitive: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a primitive."""
-        answer = getattr(self.module, name)(*args, **kwargs)
+        answer = getattr(self.module, primitive)(*args, **kwargs)
         return await answer if self.awaits else answer
 
     async def step(self, node: p.Step, key: str) -> Any:

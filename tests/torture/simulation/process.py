@@ -18,8 +18,8 @@ from flowkit.engine.threads import BodyPool
 from flowkit.runtime.execution import Execution
 from flowkit.runtime.recorder import LoopSink, StoreRecorder
 from flowkit.testing import FakeClock
-from tests.torture.simulation.faults import FaultDriver
-from tests.torture.simulation.mirror import Mirror
+from tests.torture.simulation.faults import Died, FaultDriver
+from tests.torture.simulation.mirror import Mirror, Violation
 from tests.torture.simulation.turns import Inline, Turns
 
 __all__ = ["Loop", "Process", "Ways"]
@@ -78,7 +78,7 @@ class _Recorder(StoreRecorder):
     """A run's recorder whose every write gives the world an opportunity, and whose answers take their time."""
 
     def __init__(self, world: Ways, process: Process, run: int) -> None:
-        super().__init__(run, process.driver, process.client.writer, world.clock, process.client.house.sink)
+        super().__init__(run, process.driver, process.client.house.writer, world.clock, process.client.house.sink)
         self._world = world
         self._process = process
 
@@ -135,16 +135,26 @@ class Process:
         self.flying = 0
         self.held: list[Execution] = []
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing goes on in it."""
+        return self.driver.dead or not self.held
+
     def begin(self, run: int, workflow: Workflow[..., Any], code: str) -> Execution | None:
         """Claim the run and start to execute it; None if it is not to be had."""
         claim = self.driver.take(self.worker, run, code, self.world.clock.now())
         if claim is None:
             return None
         house = self.client.house
-        execution = Execution(house, claim, workflow, code, house.recorder(claim.run), self.held.remove)
+        execution = Execution(house, claim, workflow, code, house.recorder(claim.run), self._ended)
         self.held.append(execution)
         execution.start()
         return execution
+
+    def _ended(self, execution: Execution) -> None:
+        self.held.remove(execution)
+        if execution.fatal is not None and not isinstance(execution.fatal, Died):
+            self.world.mirror.broken = self.world.mirror.broken or Violation(f"a worker gave up: {execution.fatal!r}")
 
     def close(self) -> None:
         """Its threads end; what it holds is void."""

@@ -176,7 +176,7 @@ class _Maker:
         self.tame = tame
         self.partners = partners
         self.counts: dict[str, int] = {}
-        self.left = rng.choice((2, 3, 4, 5, 6, 8, 10))
+        self.left = rng.choice((3, 4, 5, 6, 8, 10, 12))
         self._next = 0
 
     def id(self) -> str:
@@ -185,13 +185,14 @@ class _Maker:
 
     def block(self, depth: int) -> tuple[Node, ...]:
         """One to three nodes, as long as the budget lasts."""
-        return tuple(self.node(depth) for _ in range(self.rng.choice((1, 1, 2, 2, 3))) if self.left > 0 or depth == 3) or (
+        return tuple(self.node(depth) for _ in range(self.rng.choice((2, 3, 4) if depth == 3 else (1, 1, 2, 2, 3))) if self.left > 0) or (
             self.step(),
         )
 
     def node(self, depth: int) -> Node:
         self.left -= 1
         kinds = ["step"] * 9 + ["sleep", "sleep", "receive", "receive", "send", "version", "fail", "removed"]
+        kinds += [] if self.tame else ["receive"] * 4
         if depth > 0:
             kinds += ["loop"] * 4 + ["join"] * 4 + ["race"] * 3 + ["block"] * 3 + ["try"] * 3
         kind = self.rng.choice(kinds)
@@ -223,13 +224,13 @@ class _Maker:
                 return Version(self.id())
             case "removed":
                 return Removed(self.id())
-            case "fail" if self.rng.random() < 0.4:
+            case "fail" if self.rng.random() < 0.3:
                 return Fail(self.id())
         return self.step()
 
     def step(self) -> Step:
         rng = self.rng
-        mood = rng.choice(("", "", "", "", "", "flaky", "flaky", "flaky", "doomed", "critical", "rollback"))
+        mood = rng.choice(("",) * 12 + ("flaky",) * 6 + ("doomed", "critical", "rollback"))
         explicit = rng.random() < 0.5
         made = self.id()
         once = not self.tame and rng.random() < 0.08
@@ -238,12 +239,12 @@ class _Maker:
         ephemeral = rng.random() < 0.2
         if ephemeral:
             self.counts["ephemeral"] = 1
-        undo = rng.choice(("", "", "", "ok", "ok", "flaky", "stuck" if rng.random() < 0.3 else ""))
+        undo = rng.choice(("", "", "", "", "ok", "ok", "flaky", "stuck" if not self.tame and rng.random() < 0.3 else ""))
         if undo:
             self.counts["undo"] = 1
         return Step(
-            made, f"s{made}" if explicit else rng.choice("abc"), explicit, mood, rng.choice((0, 1, 3)), ephemeral, once, undo,
-            rng.random() < 0.15, rng.random() < 0.2,
+            made, f"s{made}" if explicit else rng.choice("abc"), explicit, mood, rng.choice((0, 1, 5, 5)), ephemeral, once, undo,
+            rng.random() < 0.15, rng.random() < (0.7 if mood in ("doomed", "critical") else 0.2),
         )  # fmt: skip
 
     def receive(self) -> Receive:

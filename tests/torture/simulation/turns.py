@@ -7,6 +7,7 @@ blocks on is replaced for that: the conditions, events and futures of `engine.pl
 
 from __future__ import annotations
 
+import asyncio
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -14,10 +15,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from flowkit.engine import commits, plain
+from flowkit.engine import awaiting, commits, plain
 from flowkit.engine.threads import Guests
 
-__all__ = ["Hang", "Inline", "InlineExecutor", "Turns", "taking_turns"]
+__all__ = ["Hang", "Inline", "InlineExecutor", "Turns", "taking_turns", "without_time"]
 
 _IDLE_LIMIT = 300
 
@@ -168,6 +169,27 @@ class _Threading:
     Condition = _Condition
     Event = _Event
     get_ident = staticmethod(threading.get_ident)
+
+
+class _Asyncio:
+    """`asyncio` for the async colour: a wait for some time is over at once, since no time passes."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(asyncio, name)
+
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        return asyncio.timeout(0)
+
+
+@contextmanager
+def without_time() -> Iterator[None]:
+    """What the async colour waits for in seconds is over at once."""
+    engine: Any = awaiting
+    kept, engine.asyncio = engine.asyncio, _Asyncio()
+    try:
+        yield
+    finally:
+        engine.asyncio = kept
 
 
 @contextmanager

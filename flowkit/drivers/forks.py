@@ -1,0 +1,62 @@
+"""Letting a process fork only between uses of SQLite.
+
+SQLite guards its allocator and its table of open files with locks of the process. If another thread holds one of them at the
+moment of `fork()`, the child inherits it locked, with nobody to unlock it, and hangs in the first `sqlite3.connect`. So a fork
+waits, for a few seconds at most, until no thread of flowkit is inside SQLite, and keeps the others out meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+__all__ = ["INSIDE_SQLITE"]
+
+_PATIENCE_SECONDS = 5.0
+
+
+class _Inside:
+    """A context that a fork waits for. Threads may nest it."""
+
+    def __init__(self) -> None:
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._reset)
+
+    def _reset(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._threads = 0
+        self._forking = False
+        self._mine = threading.local()
+
+    def __enter__(self) -> None:
+        mine = self._mine
+        depth: int = getattr(mine, "depth", 0)
+        if depth == 0:
+            with self._changed:
+                while self._forking:
+                    self._changed.wait()
+                self._threads += 1
+        mine.depth = depth + 1
+
+    def __exit__(self, *_: object) -> None:
+        self._mine.depth -= 1
+        if self._mine.depth == 0:
+            with self._changed:
+                self._threads -= 1
+                if self._forking:
+                    self._changed.notify_all()
+
+    def _hold(self) -> None:
+        with self._changed:
+            self._forking = True
+            own = 1 if getattr(self._mine, "depth", 0) else 0
+            self._changed.wait_for(lambda: self._threads <= own, _PATIENCE_SECONDS)
+
+    def _release(self) -> None:
+        with self._changed:
+            self._forking = False
+            self._changed.notify_all()
+
+
+INSIDE_SQLITE = _Inside()

@@ -1,0 +1,51 @@
+"""A strand that wakes while the park of its run is being written. Found by the simulation, SEED=4398 and SEED=103450."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import pytest
+
+from flowkit.core.change import Change, Park
+from flowkit.core.entry import Entry, Message
+from flowkit.core.ledger import Ledger
+from flowkit.engine.commits import Commits, Final
+from flowkit.engine.recorder import Answer, Written
+from flowkit.errors import Fenced
+
+
+class _Recorder:
+    """Acknowledges everything: the row's epoch and head fit as long as nobody has claimed the parked run."""
+
+    def __init__(self) -> None:
+        self.written: list[Change] = []
+
+    def now(self) -> float:
+        return 0.0
+
+    def write(self, change: Change) -> Answer:
+        self.written.append(change)
+        return Written(0, "sleeping", "")
+
+    def submit(self, change: Change, landed: object) -> None:
+        raise NotImplementedError
+
+    def inbox(self, names: Collection[str], limit: int) -> list[Message]:
+        return []
+
+    def inbox_number(self) -> int:
+        return 0
+
+
+def test_nothing_is_written_after_the_commit_that_gives_the_run_up() -> None:
+    """SL4, I19: a later write would take the wake time away, and nothing would ever wake the run."""
+    recorder = _Recorder()
+    ledger = Ledger(run=1, run_id="r", epoch=1, head=0)
+    commits = Commits(ledger, recorder, lambda written: None)
+    commits.commit(Final(status="sleeping", park=Park(wake_at=60.0)))
+
+    ledger.stage(Entry(seq=1, location="after", kind="step", status="completed", settled_at=61.0))
+
+    with pytest.raises(Fenced, match="given up"):
+        commits.commit()
+    assert len(recorder.written) == 1
