@@ -86,7 +86,7 @@ class Verbs:
     def recover(self, id: str, op: str, *, seen: int | None = None) -> Answer:
         """As `Run.recover`."""
         try:
-            result = recover_run(self._flowkit.driver, self._flowkit.writer, id, self._who, op=op, head=seen)
+            result = recover_run(self._flowkit.driver, self._flowkit.desk.writer, id, self._who, op=op, head=seen)
         except (RunConflict, PayloadError) as error:
             return Answer("refused", str(error))
         return self._posted(id, result)
@@ -94,7 +94,7 @@ class Verbs:
     def replay(self, id: str, op: str, location: str | None, *, seen: int | None = None) -> Answer:
         """As `Run.replay`."""
         try:
-            result = replay_run(self._flowkit.driver, self._flowkit.writer, id, location, self._who, op=op, head=seen)
+            result = replay_run(self._flowkit.driver, self._flowkit.desk.writer, id, location, self._who, op=op, head=seen)
         except (RunConflict, PayloadError) as error:
             return Answer("refused", str(error))
         except ValueError as error:
@@ -114,13 +114,13 @@ class Verbs:
         return self._write(id, message)
 
     def _write(self, id: str, op: Steer | Send) -> Answer:
-        return self._posted(id, self._flowkit.writer.write(op))
+        return self._posted(id, self._flowkit.desk.writer.write(op))
 
     def _posted(self, id: str, result: Result | None) -> Answer:
         row = self._flowkit.driver.get(id)
         if row is None or isinstance(result, NoRun):
             return Answer("missing", f"there is no run {id!r}")
-        self._flowkit.bulletin.post(row.seq)
+        self._flowkit.desk.bulletin.post(row.seq)
         match result:
             case Moved():
                 return Answer("moved", "this run moved on since the page was made", row.status)
