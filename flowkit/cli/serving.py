@@ -10,7 +10,8 @@ import errno
 import secrets
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from types import FrameType, ModuleType
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from flowkit.client import Flowkit
     from flowkit.client.livecode import CodeInfo
 
-__all__ = ["DEFAULT_PORT", "Posture", "bind", "load_inspector", "make_inspector", "serve", "server_of", "start_line"]
+__all__ = ["DEFAULT_PORT", "Posture", "bind", "bound", "load_inspector", "make_inspector", "serve", "server_of", "start_line"]
 
 DEFAULT_PORT = 8733
 _PORTS_TRIED = 50
@@ -70,6 +71,17 @@ def make_inspector(
         hosts=frozenset((*posture.hosts, *bound)),
     )  # fmt: skip
     return inspector.create_app(flowkit, code=code, settings=settings), token
+
+
+@contextmanager
+def bound(host: str, port: int | None) -> Iterator[list[socket.socket]]:
+    """`bind`, closed at the end."""
+    sockets = bind(host, port)
+    try:
+        yield sockets
+    finally:
+        for each in sockets:
+            each.close()
 
 
 def bind(host: str, port: int | None) -> list[socket.socket]:

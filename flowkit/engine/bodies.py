@@ -25,7 +25,7 @@ _IDLE_TICKS = 20
 class LiveBody:
     """A body that runs now. `interrupt` is called once, from the watchdog's or another thread, if it must end."""
 
-    __slots__ = ("_lock", "at_most_once", "deadline", "interrupt", "record", "record_at", "stopping", "verdict")
+    __slots__ = ("_lock", "at_most_once", "deadline", "interrupt", "location", "record", "record_at", "stopping", "verdict")
 
     def __init__(
         self,
@@ -34,8 +34,10 @@ class LiveBody:
         record_at: float | None,
         record: Callable[[], None] | None,
         interrupt: Callable[[Verdict], None],
+        location: str = "",
         at_most_once: bool = False,
     ) -> None:
+        self.location = location
         self.at_most_once = at_most_once
         self.deadline = deadline
         self.record_at = record_at

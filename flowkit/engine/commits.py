@@ -3,6 +3,9 @@
 Whoever wants something durable asks `commit` (or `acommit`) and returns once it is. If a Change is under way it waits for
 that one and looks again: its own may have been in it, or it may be the one to lead the next, which then carries everybody
 else's too. Turns taken strictly in order would make almost a commit per step where eight branches work side by side.
+
+The commit that gives the run up is the last. Until somebody claims the run, the store would take another one of the same
+epoch; and that one would take the wake time away, so that nothing ever woke the run.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ def info_bytes(error: BaseException) -> tuple[ErrorInfo, bytes]:
 
 
 def error_line(info: ErrorInfo) -> str:
-    """The first line of an error, for lists."""
-    return str(info).partition("\n")[0][:_LINE]
+    """The first line of an error, for lists. Stores keep it as text, so lone surrogates, as in odd file names, are escaped."""
+    line = str(info).partition("\n")[0][:_LINE]
+    return line.encode("utf-8", "backslashreplace").decode()
 
 
 def recorded_failure(entry: Entry, source: FailureSource = "step") -> BaseException:

@@ -328,11 +328,14 @@ class Pass:
         with self.lock:
             return self.performing == 0
 
-    def final_park(self) -> Final | None:
-        """What to commit when a run is evicted that only waits."""
+    def final_park(self, signal: BaseException) -> Final | None:
+        """What to commit when a run is evicted, by `signal`, that only waits. From then on nothing new begins: a timer that
+        runs out while the park is being written must not start a body whose result would be dropped.
+        """
         with self.lock:
             if self.performing > 0 or not self.waiters or self.ended is not None:
                 return None
+            self.refusing = signal if self.refusing is None else decisive((self.refusing, signal))
             wake = merge_wakes(waiter.wake for waiter in self.waiters)
             looked = [waiter.seen for waiter in self.waiters if waiter.wake.names is not None]
         if looked:

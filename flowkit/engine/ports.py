@@ -113,6 +113,7 @@ def live_body(running: Pass, call: BodyCall, interrupt: Callable[[Verdict], None
         record_at=now + after if after is not None and call.record is not None else None,
         record=call.record,
         interrupt=interrupt,
+        location=call.location,
         at_most_once=call.at_most_once,
     )
 

@@ -64,8 +64,9 @@ def run_state() -> MutableMapping[str, Any]:
     body = current_body()
     if body is not None:
         return body.state.open()  # type: ignore[no-any-return]  # BodyScope holds it for engine and primitives alike
-    where = "in workflow code" if in_run() is not None else "outside a run"
+    inside = in_run() is not None
     raise NotInRun(
-        f"run_state() was called {where}, {caller()}. State is for step bodies, since a replay could not repeat a read of it: "
-        "read or change it inside a @step."
+        f"run_state() was called {'in workflow code' if inside else 'outside a run'}, {caller()}. State is for step bodies, "
+        "since a replay could not repeat a read of it: read or change it inside a @step."
+        + ("" if inside else " To try a workflow out, use flowkit.testing.Lab.")
     )

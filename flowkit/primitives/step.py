@@ -303,7 +303,7 @@ class StepCall:
             max_retries=retries,
             remaining_retries=max(0, retries - (number - 1)),
             will_retry=retry_at is not None,
-            retry_delay=None if retry_at is None else retry_at - failed_at,
+            retry_delay=None if retry_at is None else round(retry_at - failed_at, 6),  # instants differ by float noise below that
             retry_at=retry_at,
             error=info,
         )

@@ -24,6 +24,7 @@ from flowkit.core.outcome import Done, Failed, Outcome, TimedOut
 from flowkit.definitions import Workflow
 from flowkit.drivers.base import Claim, RunView
 from flowkit.engine.awaiting import AWAITING
+from flowkit.engine.bodies import LiveBody
 from flowkit.engine.commits import Commits, Final
 from flowkit.engine.failures import error_line
 from flowkit.engine.passes import Pass, RunFacts
@@ -125,7 +126,7 @@ class Execution:
         if running is None:
             return
         running.warn_bodies()
-        final = running.final_park()
+        final = running.final_park(signal)
         if final is not None:
             try:
                 running.commits.commit(final)
@@ -134,18 +135,17 @@ class Execution:
                 running.end(ScopeClosed("the run was taken away"))
         running.refuse(signal)
 
-    def place(self) -> str:
-        """Where the run is: the location being worked on, empty if nothing has begun."""
+    def bodies(self) -> list[LiveBody]:
+        """The bodies under way."""
         running = self.running
-        return "" if running is None else running.ledger.current or ""
+        if running is None:
+            return []
+        found = [strand.body for strand in running.root.tree()]
+        return [body for body in found if body is not None and body.verdict is None]
 
     def at_most_once(self) -> bool:
         """Whether a body is under way that may not start a second time."""
-        running = self.running
-        if running is None:
-            return False
-        bodies = [strand.body for strand in running.root.tree()]
-        return any(body is not None and body.at_most_once and body.verdict is None for body in bodies)
+        return any(body.at_most_once for body in self.bodies())
 
     def abandon(self) -> None:
         """The grace of an evict is over: close every scope and give the run up, whatever its bodies still do."""

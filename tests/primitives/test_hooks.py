@@ -52,7 +52,7 @@ def test_each_failed_attempt_that_will_be_retried_is_told(colour: Colour) -> Non
         first, second = told
         assert (first.run_id, first.step_name, first.attempt, first.max_retries) == ("r", "charge", 1, 2)
         assert (first.remaining_retries, first.will_retry, str(first.error)) == (2, True, "OSError: a")
-        assert first.retry_delay == pytest.approx(0.2, abs=1e-5)
+        assert (first.retry_delay, second.retry_delay) == (0.2, 0.4)
         assert first.retry_at == pytest.approx(start + 0.2, abs=1e-5)
         assert (second.attempt, second.remaining_retries, second.will_retry) == (2, 1, True)
 

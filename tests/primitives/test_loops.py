@@ -594,6 +594,20 @@ def test_numbers_of_turns_that_cannot_be_are_refused(
     assert lab.history("r") == []
 
 
+@pytest.mark.parametrize(("prune_every", "keep", "says"), [(1.5, None, "prune_every"), (True, 5, "prune_every"), (5, 0.5, "keep")])
+@both(badly_pruned, abadly_pruned)
+def test_turns_are_counted_in_whole_numbers(
+    lab: Lab, prune_every: Any, keep: Any, says: str, flow: Workflow[[int, int | None], None]
+) -> None:
+    """LP7 anything else is a TypeError, and nothing recorded."""
+    lab.start("r", flow, prune_every, keep)
+
+    with pytest.raises(TypeError, match=says):
+        lab.run_to_end("r")
+
+    assert lab.history("r") == []
+
+
 @both(counting, acounting)
 def test_how_far_pruning_got_is_stored(lab: Lab, flow: Workflow[..., Any]) -> None:
     """LP8 a loop that goes on after a crash keeps its newest turns and deletes the rest once."""

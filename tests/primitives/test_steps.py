@@ -253,3 +253,27 @@ def test_an_output_that_is_too_large_is_terminal(colour: Colour) -> None:
             lab.run_to_end("r")
 
         assert log == ["big"]
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+@every_colour
+def test_an_error_text_that_utf8_cannot_hold_is_recorded_like_any_other(colour: Colour, retries: int) -> None:
+    """ST10 I21: as the name of a file that is no UTF-8; the store refused such a text, and the run hung."""
+    with Lab() as lab:
+        lab.start("r", colour.one(colour.step(failing_on("caf\udce9.txt"), retries=retries)))
+
+        with pytest.raises(StepExhausted, match="caf\udce9.txt"):
+            lab.run_to_end("r")
+
+        assert [(e.status, e.error and e.error.attributes["error"].message) for e in lab.history("r")] == [
+            ("exhausted", "caf\udce9.txt")
+        ]
+
+
+def failing_on(text: str) -> Any:
+    """A body that fails with this text."""
+
+    def read() -> None:
+        raise ValueError(text)
+
+    return read

@@ -289,6 +289,24 @@ class Verbs(Case):
 
         assert (claim.status, claim.epoch) == ("rolling_back", hold.epoch + 2)
 
+    def test_a_paused_run_that_its_owner_completes_still_owes(self) -> None:
+        hold = self.held()
+        hold.write(add=[completed(1, rollback="owes")], owes=1)
+        self.steer("pause")
+        hold.write(status="completed", finish=Finish(output=b"1"), owes=1, release=True)
+
+        self.steer("cancel_rollback")
+
+        assert self.row().status == "rolling_back"
+
+    def test_a_completed_run_owes_nothing(self) -> None:
+        hold = self.held()
+        hold.write(add=[completed(1, rollback="owes")], owes=1)
+
+        hold.write(status="completed", finish=Finish(output=b"1"), owes=1, release=True)
+
+        assert self.row().owes == 0
+
     def test_verbs_of_one_write_land_in_order(self) -> None:
         self.start()
         results: list[Any] = self.driver.write([self._steer("pause", "1"), self._steer("resume", "2")], NOW)

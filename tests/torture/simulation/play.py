@@ -108,7 +108,8 @@ def _happen(world: World) -> None:
 def _settle(world: World) -> None:
     """With the faults gone every run ends or waits for a message."""
     for _ in range(_PASSES):
-        if not any([_step(world, id) for id in world.runs]):
+        went_on = [_step(world, id) for id in world.runs]
+        if not any(went_on):
             return
     stuck = {id: world.row(id).status for id in world.runs}
     raise Violation(f"after {_PASSES} passes without a fault the runs are {stuck}")
@@ -205,7 +206,7 @@ def _ending(world: World, id: str) -> dict[str, Any]:
     entries = sorted(
         (e.location, e.kind, e.status, e.attempts, _plain(e.output), str(e.error) if e.error else "") for e in handle.history()
     )
-    state = {key: value for key, value in sorted(handle.state().items())}
+    state = dict(sorted(handle.state().items()))
     return {
         "status": handle.status(), "output": _plain(handle.output()), "error": str(handle.error()), "entries": entries,
         "state": state,

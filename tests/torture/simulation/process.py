@@ -120,14 +120,15 @@ class Process:
         self.world = world
         self.driver = FaultDriver(world.store, world.mirror, plan)
         self.client = Flowkit(
-            self.driver, worker=False, workflows=(), clock=world.clock, logger=QUIET  # type: ignore[arg-type]  # it passes all on
+            self.driver, worker=False, workflows=(), clock=world.clock, logger=QUIET
         )  # fmt: skip
         house = self.client.house
         loop: Any = world.loop
         guests: Any = world.guests
+        watchdog: Any = _Watchdog()
         house.loop, house.sink = loop, LoopSink(loop)
         house.host = replace(
-            house.host, guests=guests, bodies=BodyPool(guests, 64), loop=loop, watchdog=_Watchdog(), linger=0.0,
+            house.host, guests=guests, bodies=BodyPool(guests, 64), loop=loop, watchdog=watchdog, linger=0.0,
             record_after=None, chance=lambda: 0.5,
         )  # fmt: skip
         house.recorder = lambda run: _Recorder(world, self, run)  # type: ignore[method-assign]  # as a process is configured

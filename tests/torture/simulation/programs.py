@@ -185,9 +185,9 @@ class _Maker:
 
     def block(self, depth: int) -> tuple[Node, ...]:
         """One to three nodes, as long as the budget lasts."""
-        return tuple(self.node(depth) for _ in range(self.rng.choice((2, 3, 4) if depth == 3 else (1, 1, 2, 2, 3))) if self.left > 0) or (
-            self.step(),
-        )
+        return tuple(
+            self.node(depth) for _ in range(self.rng.choice((2, 3, 4) if depth == 3 else (1, 1, 2, 2, 3))) if self.left > 0
+        ) or (self.step(),)
 
     def node(self, depth: int) -> Node:
         self.left -= 1

@@ -195,9 +195,9 @@ def without_time() -> Iterator[None]:
 @contextmanager
 def taking_turns(turns: Turns) -> Iterator[None]:
     """What the plain colour blocks on hands on the turn."""
-    kept: Any = plain.threading, plain.Future, commits.Future
     engine: Any = plain
     committing: Any = commits
+    kept = engine.threading, engine.Future, committing.Future
     _active.append(turns)
     engine.threading, engine.Future, committing.Future = _Threading, _Future, _Future
     try:

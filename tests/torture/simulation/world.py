@@ -17,7 +17,7 @@ from flowkit.testing import FakeClock
 from tests.torture.simulation import interpret
 from tests.torture.simulation.faults import Died
 from tests.torture.simulation.interpret import STAGES, Broken, Place, location_of
-from tests.torture.simulation.mirror import TERMINAL, Mirror, RunMirror, Violation
+from tests.torture.simulation.mirror import TERMINAL, Mirror, RunMirror
 from tests.torture.simulation.process import Loop, Process
 from tests.torture.simulation.programs import Program, Step
 from tests.torture.simulation.turns import Hang, Inline, InlineExecutor, Turns, taking_turns, without_time
@@ -98,7 +98,6 @@ class World:
         self.story: list[str] = []
         self.zombies: list[Process] = []
         self.acked: list[tuple[str, str]] = []
-        self.keyed = 0
         self._busy = False
         self._armed = False
         self.intrusions = self.rng.choice((0.0, 0.03, 0.1, 0.3)) if faulty else 0.0

@@ -1,0 +1,209 @@
+"""A run under everything that can be done to it, in any order, against a small model (F15)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+
+from flowkit import CriticalError, ReceiveTimeout, RunConflict, checkpoint, receive, sleep, step, workflow
+from flowkit.testing import Lab, SimulatedCrash
+from tests.model.reference import DONE_SECONDS, SLEEP_SECONDS, Reference
+
+LONG = os.environ.get("FLOWKIT_TORTURE") == "long"
+EXAMPLES = {"memory": 5_000 if LONG else 150, "sqlite": 500 if LONG else 30}
+STEPS = 100 if LONG else 40
+NEVER = 1_000_000_000
+
+_world: dict[str, bool] = {"broken": False}
+
+
+def _undo(what: str) -> None:
+    """Undoing always works."""
+
+
+@step(rollback=_undo)
+def reserve() -> str:
+    return "seat"
+
+
+@step(rollback=_undo)
+def charge() -> str:
+    if _world["broken"]:
+        raise CriticalError("no money")
+    return "paid"
+
+
+@workflow(name="modelled", max_crashes=1_000)
+def modelled() -> list[str]:
+    checkpoint("c")
+    got = [reserve()]
+    receive("go")
+    got.append(charge())
+    sleep(SLEEP_SECONDS)
+    try:
+        receive("done", timeout=DONE_SECONDS)
+    except ReceiveTimeout:
+        return [*got, "late"]
+    return [*got, "done"]
+
+
+class Modelled(RuleBasedStateMachine):
+    """The rules. `file` None: a store in memory."""
+
+    sqlite = False
+
+    @initialize()
+    def open(self) -> None:
+        self.folder = tempfile.TemporaryDirectory() if self.sqlite else None
+        self.lab = Lab(Path(self.folder.name) / "m.db") if self.folder is not None else Lab()
+        self.lab.client.driver.retain(dict.fromkeys(("completed", "failed", "cancelled"), 1.0))
+        self.start()
+
+    def start(self) -> None:
+        _world["broken"] = False
+        self.lab.start("r", modelled)
+        self.run = self.lab.get("r")
+        self.model = Reference(self.lab.now)
+
+    def teardown(self) -> None:
+        self.lab.close()
+        if self.folder is not None:
+            self.folder.cleanup()
+
+    @rule()
+    def run_once(self) -> None:
+        self.lab.run_once("r")
+        self.model.run_once()
+
+    @rule(go=st.booleans(), seconds=st.sampled_from((1, 10)))
+    def go_on(self, go: bool, seconds: int) -> None:
+        """What a run needs to get anywhere."""
+        if go and self.model.waiting == "go":
+            self.send("go", None)
+        self.advance(seconds)
+        self.run_once()
+
+    @rule(go=st.booleans(), seconds=st.sampled_from((1, 10)))
+    def go_on_further(self, go: bool, seconds: int) -> None:
+        self.go_on(go, seconds)
+        self.go_on(go, seconds)
+
+    @rule(k=st.integers(1, 6), when=st.sampled_from(("before", "after")))
+    def crash_in_a_pass(self, k: int, when: Any) -> None:
+        self.lab.crash_at(k, when)
+        try:
+            self.lab.run_once("r")
+        except SimulatedCrash:
+            self.lab.run_once("r")
+        self.lab.crash_at(NEVER, "before")
+        self.model.run_once()
+
+    @rule()
+    def crash(self) -> None:
+        self.lab.crash()
+
+    @rule(seconds=st.sampled_from((1, 10, 20, 90_000)))
+    def advance(self, seconds: int) -> None:
+        self.lab.advance(seconds)
+        self.model.now = self.lab.now
+
+    @rule()
+    def break_or_mend(self) -> None:
+        _world["broken"] = self.model.broken = not self.model.broken
+
+    @rule(name=st.sampled_from(("go", "go", "done", "other")), key=st.sampled_from((None, None, "k")))
+    def send(self, name: str, key: str | None) -> None:
+        if self.model.send(name, key):
+            self.lab.send("r", name, key=key)
+        else:
+            with pytest.raises(RunConflict):
+                self.lab.send("r", name, key=key)
+
+    @rule(rollback=st.booleans(), sure=st.sampled_from((False, False, True)))
+    def cancel(self, rollback: bool, sure: bool) -> None:
+        if not sure:
+            return
+        self.run.cancel(rollback=rollback)
+        self.model.cancel(rollback)
+
+    @rule(sure=st.booleans())
+    def pause(self, sure: bool) -> None:
+        if not sure:
+            return
+        self.run.pause()
+        self.model.pause()
+
+    @rule()
+    def resume(self) -> None:
+        self.run.resume()
+        self.model.resume()
+
+    @rule()
+    def evict(self) -> None:
+        self.run.evict()
+
+    @rule()
+    def recover(self) -> None:
+        self.run.recover()
+        self.model.recover()
+
+    @rule(data=st.data())
+    def replay(self, data: st.DataObject) -> None:
+        start = data.draw(st.sampled_from([None, *self.model.entries]))
+        if self.model.replay(start):
+            self.run.replay(start)
+        else:
+            with pytest.raises(RunConflict):
+                self.run.replay(start)
+
+    @precondition(lambda self: hasattr(self, "model"))
+    @rule()
+    def prune(self) -> None:
+        gone = self.lab.client.driver.purge(self.lab.now)
+        assert gone == self.model.expired()
+        if gone:
+            self.start()
+
+    @invariant()
+    def the_run_is_as_the_model_says(self) -> None:
+        if not hasattr(self, "model"):
+            return
+        row = self.lab.client.driver.get("r")
+        assert row is not None
+        model = self.model
+        found = [(entry.location, entry.status) for entry in self.lab.history("r")]
+        assert row.status == model.status
+        assert found == [(name, entry.status) for name, entry in model.entries.items()]
+        assert [m.seq for m in self.lab.client.driver.inbox(row.seq, (), 100)] == sorted(model.inbox)
+        assert row.owes == (0 if model.status == "completed" else len(model.owing()))
+        if model.status == "sleeping":
+            assert (row.wake_at, row.waiting) == (model.wake_at, None if model.waiting is None else (model.waiting,))
+        if model.status == "completed":
+            assert self.run.output() == ["seat", "paid", "late" if model.entries["done"].status == "failed" else "done"]
+
+
+class ModelledInSQLite(Modelled):
+    """The same over a file."""
+
+    sqlite = True
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(7200 if LONG else 90)
+@pytest.mark.parametrize(("store", "machine"), [("memory", Modelled), ("sqlite", ModelledInSQLite)])
+def test_a_run_is_always_as_the_model_says(store: str, machine: type[Modelled]) -> None:
+    """Statuses, entries, inbox, timers and output after every single act."""
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=EXAMPLES[store], stateful_step_count=STEPS, suppress_health_check=list(HealthCheck), deadline=None,
+            print_blob=True,
+        ),
+    )  # fmt: skip

@@ -1,0 +1,96 @@
+"""Many small histories of random programs under random faults, each decided by one seed.
+
+`SEED=81234` plays one of them again, `FLOWKIT_TORTURE=long` twenty thousand and as many more as `HISTORIES` asks for. The last
+tests break the engine on purpose: a simulation that stays green then proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import pytest
+
+from flowkit.core.ledger import Ledger
+from tests.torture.simulation.mirror import Violation
+from tests.torture.simulation.play import play
+
+LONG = os.environ.get("FLOWKIT_TORTURE") == "long"
+SEED = os.environ.get("SEED")
+HISTORIES = int(os.environ.get("HISTORIES", "20000"))
+BUDGET_SECONDS = 35.0
+FEWEST = 300
+FEW_SEEDS = 1_500
+
+
+def first_red(seeds: range, seconds: float) -> int | None:
+    """The first of these seeds whose history breaks a promise, looking for so many seconds."""
+    end = time.monotonic() + seconds
+    for seed in seeds:
+        try:
+            play(seed)
+        except Violation:
+            return seed
+        if time.monotonic() > end:
+            break
+    return None
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(7200 if LONG else 90)
+def test_every_history_keeps_every_promise(record_property: Any) -> None:
+    """F14: safety during faults, liveness after them, and the same end as without them."""
+    if SEED is not None:
+        play(int(SEED))
+        return
+    begun, played = time.monotonic(), 0
+
+    while played < HISTORIES and (LONG or played < FEWEST or time.monotonic() < begun + BUDGET_SECONDS):
+        play(played)
+        played += 1
+
+    seconds = time.monotonic() - begun
+    record_property("histories", played)
+    print(f"F14: {played} histories in {seconds:.0f} s, {played / seconds:.0f} a second, no violation")
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(60)
+def test_the_same_seed_is_the_same_history() -> None:
+    """What fails can be played again: the story of each seed is the same twice."""
+    stories = [[play(seed, sqlite=False).story for seed in range(40)] for _ in range(2)]
+
+    assert stories[0] == stories[1]
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(60)
+def test_a_refused_write_that_is_forgotten_turns_it_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F23: without `restore` what a refused write held is lost."""
+
+    def forget(self: Ledger) -> None:
+        self._flying = None
+
+    monkeypatch.setattr(Ledger, "restore", forget)
+
+    assert first_red(range(FEW_SEEDS), 30.0) is not None
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(60)
+def test_a_settle_in_a_closed_scope_turns_it_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F23: without the look at the gate a loser's late result is recorded."""
+    stage = Ledger.stage
+    monkeypatch.setattr(Ledger, "stage", lambda self, entry, gate=None: stage(self, entry))
+
+    assert first_red(range(FEW_SEEDS), 30.0) is not None
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(60)
+def test_a_message_taken_by_no_commit_turns_it_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F23: a message that is recorded and stays in the inbox is taken twice."""
+    monkeypatch.setattr(Ledger, "stage_message", lambda self, **taken: None)
+
+    assert first_red(range(FEW_SEEDS), 30.0) is not None
