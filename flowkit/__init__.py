@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flowkit import aio as aio  # so that `import flowkit` is enough for flowkit.aio.open(…)
 from flowkit.calls import DEFAULT_PRUNE_EVERY
 from flowkit.client import Flowkit, HistoryEntry, Run, RunItem, RunPage, Snapshot
 from flowkit.client import open_flowkit as open

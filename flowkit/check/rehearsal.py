@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flowkit.check.effects import refuse_effects
 from flowkit.core import divergence
 from flowkit.core.change import Change
 from flowkit.core.entry import Message
@@ -54,14 +55,17 @@ def rehearse(house: House, workflow: Workflow[..., Any], view: RunView, trial: T
     """Pass through `workflow` over the run's history, with what `trial` takes for granted.
 
     Raises:
-        TooSlow: it took longer than `seconds`; what it does from here on comes to nothing.
+        TooSlow: it took longer than `seconds`; what it does from here on comes to nothing. Effect: it is no use to go on.
     """
+    refuse_effects()
     try:
         args, kwargs = workflow.input.decode(view.input)
     except PayloadError as unreadable:
         return Rehearsal(divergence.unreadable(view.row.id, "", unreadable, ""), None, {}, ())
     running = _frozen_pass(house, workflow, view, trial)
     outcome = _run(house, running, lambda: workflow.function(*args, **kwargs), seconds)
+    if trial.effects:
+        raise trial.effects[0]
     refusing = running.refusing if isinstance(running.refusing, HistoryDiverged) else None
     misfit = misfit_of(running) if running.collects else refusing
     error = outcome.error if isinstance(outcome, Failed) else None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flowkit.check.effects import Effect
 from flowkit.check.lines import Evidence, Proposal, propose
 from flowkit.check.names import names_in
 from flowkit.check.rehearsal import Rehearsal, TooSlow, rehearse
@@ -89,6 +90,9 @@ class _Checker:
             try:
                 found = self._rehearse(workflow, view, Trial())
                 proposal = None if found.misfit is None else self._propose(workflow, view, found, evidence)
+            except Effect as effect:
+                unchecked.append(Unchecked(view.row.id, str(effect)))
+                continue
             except TooSlow:
                 unchecked.append(Unchecked(view.row.id, f"its pass took longer than {self._seconds:g} s"))
                 continue

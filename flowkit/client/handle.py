@@ -21,6 +21,7 @@ from flowkit.codec import Codec, coder
 from flowkit.core.location import check_run_id
 from flowkit.core.run import STATUSES
 from flowkit.definitions import OnError, Workflow
+from flowkit.definitions.options import count
 from flowkit.drivers import open_driver
 from flowkit.drivers.base import (
     Claim,
@@ -227,8 +228,10 @@ class Flowkit:
         statuses = (status,) if isinstance(status, str) else tuple(status or ())
         if unknown := [each for each in statuses if each not in STATUSES]:
             raise ValueError(f"there is no status {unknown[0]!r}; statuses are {', '.join(STATUSES)}")
-        if limit < 1:
+        if count(limit, "limit") < 1:
             raise ValueError(f"limit is a number of runs, at least 1, not {limit}")
+        if after is not None:  # a text from a query string would compare as greater than every number: page one for ever
+            count(after, "after")
         rows = self.driver.runs(
             RunQuery(
                 statuses=statuses, workflow=workflow.name if isinstance(workflow, Workflow) else workflow, tag=tag,
@@ -271,24 +274,37 @@ def open_flowkit(
     compresses every value on its way to the store; all who open the database must give the same.
 
     Raises:
-        StoreError, SchemaTooNew: the database cannot be opened. ValueError: an argument that cannot be.
+        StoreError, SchemaTooNew: the database cannot be opened. ValueError, TypeError: an argument that cannot be.
     """
     if durability not in ("full", "process"):
         raise ValueError(f'durability is "full" or "process", not {durability!r}')
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise ValueError(f"concurrency is a number of runs, at least 1, not {concurrency!r}")
+    if on_error is not None and not callable(on_error):
+        raise TypeError(f"on_error is a function that takes the event, not {on_error!r}")
+    served = None if workflows is None else _workflows(workflows)
+    limit = size_bytes(max_payload, "max_payload")
     target = url if url is not None else os.environ.get("FLOWKIT_DB") or DEFAULT_DATABASE
-    driver = open_driver(target, durability=durability)
+    driver = open_driver(target, durability=durability)  # last, as nobody would close it if an argument were refused now
     return Flowkit(
         driver if codec is None else cast(Driver, SealedDriver(driver, codec)),
         worker=worker,
-        workflows=workflows,
+        workflows=served,
         concurrency=concurrency,
         clock=clock,
         on_error=on_error,
-        max_payload=size_bytes(max_payload),
+        max_payload=limit,
         logger=logger,
     )
+
+
+def _workflows(given: Iterable[object]) -> list[Workflow[..., Any]]:
+    made = []
+    for each in given:
+        if not isinstance(each, Workflow):
+            raise TypeError(f"workflows are functions decorated with @workflow, not {each!r}")
+        made.append(each)
+    return made
 
 
 def _born_here(op: Start, worker: Worker, workflow: Workflow[..., Any]) -> Start:

@@ -31,11 +31,14 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`removed` and `guarded` are patterns of locations; `calls` are those made so far, in order."""
+    """`removed` and `guarded` are patterns of locations; `calls` are those made so far, in order; `effects` those that the code
+    was kept from having.
+    """
 
     removed: frozenset[str] = frozenset()
     guarded: frozenset[str] = frozenset()
     calls: list[Called] = field(default_factory=list)
+    effects: list[BaseException] = field(default_factory=list)
 
 
 def pattern(location: str) -> str:

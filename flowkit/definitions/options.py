@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from flowkit.core.events import ErrorEvent
 from flowkit.core.location import check_name
 from flowkit.errors import InvalidName
 
-__all__ = ["Duration", "OnError", "count", "function_name"]
+__all__ = ["Duration", "OnError", "count", "function_name", "is_async"]
 
 Duration = float | timedelta | str
 OnError = Callable[[ErrorEvent], object]
@@ -24,6 +25,12 @@ def function_name(function: Callable[..., Any], what: str) -> str:
     if not name or name == "<lambda>":
         raise InvalidName(f'a {what} made of a lambda or another nameless callable needs a name: {what}(…, name="charge")')
     return check_name(name, f"{what} name")
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling `function` gives something to await: an async function, wrapped or not, or an object with an async call."""
+    found = inspect.unwrap(function)
+    return any(map(inspect.iscoroutinefunction, (function, found, type(found).__call__)))
 
 
 def count(number: int, what: str) -> int:

@@ -17,7 +17,7 @@ from flowkit.codec import signature_coders
 from flowkit.core.location import check_name
 from flowkit.core.outcome import Done, Failed, unwrap
 from flowkit.core.retry import RetryPolicy
-from flowkit.definitions.options import Duration, count, function_name
+from flowkit.definitions.options import Duration, count, function_name, is_async
 from flowkit.durations import seconds
 from flowkit.engine.arguments import ArgumentBinder, rollback_names
 from flowkit.engine.replay import call, promise
@@ -52,7 +52,7 @@ class Step(Generic[P, R]):
         self._awaited = awaited
         functools.update_wrapper(self, plan.function)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         plan = self._plan
         scope = in_run()
         if scope is None:
@@ -89,11 +89,11 @@ class Step(Generic[P, R]):
 
     @overload
     def attempt(  # type: ignore[overload-overlap]  # a coroutine is an R too: the first that fits is meant
-        self: Step[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
+        self: Step[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Coroutine[Any, Any, Attempt[T]]: ...
     @overload
-    def attempt(self, *args: P.args, **kwargs: P.kwargs) -> Attempt[R]: ...
-    def attempt(self, *args: Any, **kwargs: Any) -> Any:
+    def attempt(self, /, *args: P.args, **kwargs: P.kwargs) -> Attempt[R]: ...
+    def attempt(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the step; an `Attempt` that holds its value or its terminal failure. A `RollbackError` is raised all the same."""
         name = self._plan.name
         scope = in_run()
@@ -115,7 +115,7 @@ class Step(Generic[P, R]):
         """An async step as plain workflows call it: blocks until the body, on the engine's loop, has ended."""
         return self._call_plain
 
-    def _call_plain(self, *args: Any, **kwargs: Any) -> Any:
+    def _call_plain(self, /, *args: Any, **kwargs: Any) -> Any:
         scope = in_run()
         if scope is None:
             made = self._plan.function(*args, **kwargs)
@@ -137,7 +137,7 @@ class Step(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<step {self._plan.name!r}>"
 
-    def _outside(self, *args: Any, **kwargs: Any) -> R:
+    def _outside(self, /, *args: Any, **kwargs: Any) -> R:
         made: Any = self._plan.function
         if self._awaited and not self._plan.awaits:
             made = functools.partial(asyncio.to_thread, made)
@@ -242,7 +242,7 @@ def _plan(
         function=function,
         name=function_name(function, "step") if name is None else check_name(name, "step name"),
         explicit=name is not None,
-        awaits=inspect.iscoroutinefunction(inspect.unwrap(function)) or inspect.iscoroutinefunction(function),
+        awaits=is_async(function),
         policy=RetryPolicy(count(retries, "retries"), seconds(backoff, "backoff"), seconds(backoff_max, "backoff_max"), jitter),
         timeout=limit or None,
         retry_on_timeout=retry_on_timeout,

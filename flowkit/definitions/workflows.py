@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -13,7 +12,7 @@ from flowkit import registry
 from flowkit.codec import signature_coders
 from flowkit.core.location import check_name
 from flowkit.definitions.input import InputCodec
-from flowkit.definitions.options import Duration, OnError, count, function_name
+from flowkit.definitions.options import Duration, OnError, count, function_name, is_async
 from flowkit.definitions.steps import Step
 from flowkit.durations import seconds
 from flowkit.errors import InvalidName
@@ -54,12 +53,12 @@ class Workflow(Generic[P, R]):
         self.on_error = on_error
         self.max_crashes = max_crashes
         self.launch = launch or LaunchOptions()
-        self.awaits = inspect.iscoroutinefunction(function)
+        self.awaits = is_async(function)
         self.input = InputCodec(function)
         self.returns = signature_coders(function).returns
         functools.update_wrapper(self, function)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.function(*args, **kwargs)
 
     def options(

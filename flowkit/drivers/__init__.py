@@ -21,11 +21,13 @@ def open_driver(
     A path, ``sqlite:///path`` or ``:memory:``. `busy_seconds` bounds every wait for the write lock of a file.
 
     Raises:
-        StoreError: it cannot be opened. SchemaTooNew: it was written by newer code.
+        StoreError: it cannot be opened. SchemaTooNew: it was written by newer code. TypeError: `url` is no text and no path.
     """
     from flowkit.drivers.memory import MemoryDriver
     from flowkit.drivers.sqlite import SQLiteDriver
 
+    if not isinstance(url, (str, Path)):  # str() of anything else would be the name of a new file
+        raise TypeError(f"a database is named by text or a Path, not by {url!r}")
     text = str(url)
     if text.startswith(_POSTGRES):
         raise StoreError("the PostgreSQL driver is not in this version of flowkit. Use a SQLite file: orders.db")

@@ -16,7 +16,7 @@ from flowkit.engine.bodies import LiveBody
 from flowkit.engine.commits import Final
 from flowkit.engine.offload import run_pooled
 from flowkit.engine.passes import Pass, Waiter
-from flowkit.engine.ports import BodyCall, Ended, Group, live_body
+from flowkit.engine.ports import BodyCall, Ended, Group, live_body, refusal_of
 from flowkit.engine.recorder import ChangeRefused
 from flowkit.engine.scope import BodyScope, Scope, Strand, current
 from flowkit.errors import Fenced, ScopeClosed
@@ -123,8 +123,8 @@ class AwaitingPort:
         running = scope.running
         if (verdict := running.verdicts.pop(call.location, None)) is not None:
             return verdict
-        if running.refusing is not None:
-            raise running.refusing
+        if (refusal := refusal_of(running, call)) is not None:
+            raise refusal
         if call.awaits:
             return await self._inline(scope, call)
         return await self._pooled(scope, call)

@@ -16,7 +16,7 @@ from flowkit.engine.bodies import Verdict
 from flowkit.engine.commits import Final
 from flowkit.engine.offload import run_looped, run_pooled
 from flowkit.engine.passes import Pass, Waiter
-from flowkit.engine.ports import BodyCall, Ended, Group, live_body, run_body
+from flowkit.engine.ports import BodyCall, Ended, Group, live_body, refusal_of, run_body
 from flowkit.engine.recorder import ChangeRefused
 from flowkit.engine.scope import Scope, Strand, current, wrong_colour
 from flowkit.errors import Fenced, ScopeClosed
@@ -118,8 +118,8 @@ class PlainPort:
         running = scope.running
         if (verdict := running.verdicts.pop(call.location, None)) is not None:
             return verdict
-        if running.refusing is not None:
-            raise running.refusing
+        if (refusal := refusal_of(running, call)) is not None:
+            raise refusal
         if call.awaits:
             return self._waited(scope, call, run_looped)
         if scope.strand.parent is None:

@@ -16,9 +16,9 @@ from flowkit.engine.bodies import LiveBody, Verdict
 from flowkit.engine.commits import Final
 from flowkit.engine.passes import Pass
 from flowkit.engine.scope import BodyScope, Scope, current
-from flowkit.errors import ScopeClosed
+from flowkit.errors import Evicted, ScopeClosed
 
-__all__ = ["BodyCall", "Ended", "Group", "Port", "live_body", "run_body"]
+__all__ = ["BodyCall", "Ended", "Group", "Port", "live_body", "refusal_of", "run_body"]
 
 
 class BodyCall:
@@ -102,6 +102,14 @@ class Port(Protocol):
     async def blocking(self, function: Callable[[], Any]) -> Any:
         """What a short blocking call into the store returns."""
         ...
+
+
+def refusal_of(running: Pass, call: BodyCall) -> BaseException | None:
+    """What keeps a body from beginning. An evict does not once it is written down that the body may begin only once: the next
+    pass would have to take it for interrupted.
+    """
+    refusal = running.refusing
+    return None if call.at_most_once and isinstance(refusal, Evicted) else refusal
 
 
 def live_body(running: Pass, call: BodyCall, interrupt: Callable[[Verdict], None]) -> LiveBody:

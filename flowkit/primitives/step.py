@@ -272,7 +272,7 @@ class StepCall:
         else:
             kind, last = "exhausted", info_bytes(error)[0]
         return StepExhausted(
-            f"step {self.plan.name!r} failed {number} times, the last time with {last}",
+            f"step {self.plan.name!r} failed {_times(number)}, {'' if number == 1 else 'the last time '}with {last}",
             name=self.plan.name,
             attempts=number,
             error=last,
@@ -364,3 +364,7 @@ def _failure(entry: Entry, number: int, started: float, ended: float, error: byt
     return FailedAttempt(
         entry=entry.seq, round=entry.round, n=number, started_at=started, ended_at=ended, retry_at=retry_at, error=error
     )
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"

@@ -63,8 +63,8 @@ class StoreRecorder:
     def write(self, change: Change) -> Answer:
         try:
             result = self._writer.write(change, patient=True)
-        except GuardFailed as error:
-            raise ChangeRefused(str(error)) from error
+        except Exception as error:  # what no driver foresaw concerns this Change alone, too: its run must say so
+            raise _translated(error) from error
         return _answer(change, result)
 
     def submit(self, change: Change, landed: Callable[[Answer | BaseException], None]) -> None:
@@ -96,4 +96,9 @@ def _answer(change: Change, result: Result) -> Answer:
 
 
 def _translated(error: BaseException) -> BaseException:
-    return ChangeRefused(str(error)) if isinstance(error, GuardFailed) else error
+    """A store that failed or was closed stays what it is; anything else is about the Change."""
+    if isinstance(error, StoreError) and not isinstance(error, GuardFailed):
+        return error
+    if not isinstance(error, Exception):
+        return error
+    return ChangeRefused(f"{type(error).__name__}: {error}")

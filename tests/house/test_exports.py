@@ -89,6 +89,19 @@ def test_both_colours_have_the_same_signatures() -> None:
     assert not different
 
 
+def test_importing_flowkit_brings_the_other_colour() -> None:
+    """API section 2: `flowkit.aio.open` is the twin of `flowkit.open`, and is where it is written to be."""
+    said = subprocess.run(
+        [sys.executable, "-c", "import flowkit; print(flowkit.aio.open.__name__)"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+
+    assert (said.stdout, said.stderr) == ("open\n", "")
+
+
 def test_the_decorators_are_one_object_in_both_colours() -> None:
     assert flowkit.aio.step is flowkit.step
     assert flowkit.aio.workflow is flowkit.workflow

@@ -27,6 +27,7 @@ SIDEWAYS = {
     ("awaited", "calls"),
     ("client", "runtime"),
     ("check", "runtime"),
+    ("", "aio"),
 }
 """The imports allowed within a row."""
 

@@ -594,11 +594,11 @@ def test_numbers_of_turns_that_cannot_be_are_refused(
     assert lab.history("r") == []
 
 
-@pytest.mark.parametrize(("prune_every", "keep", "says"), [(1.5, None, "prune_every"), (True, 5, "prune_every"), (5, 0.5, "keep")])
 @both(badly_pruned, abadly_pruned)
-def test_turns_are_counted_in_whole_numbers(
-    lab: Lab, prune_every: Any, keep: Any, says: str, flow: Workflow[[int, int | None], None]
-) -> None:
+@pytest.mark.parametrize(
+    ("prune_every", "keep", "says"), [(1.5, None, "prune_every"), (True, 5, "prune_every"), (5, 0.5, "keep")]
+)
+def test_turns_are_counted_in_whole_numbers(lab: Lab, flow: Workflow[..., Any], prune_every: Any, keep: Any, says: str) -> None:
     """LP7 anything else is a TypeError, and nothing recorded."""
     lab.start("r", flow, prune_every, keep)
 
@@ -883,3 +883,40 @@ def test_a_loop_is_named_after_its_body(lab: Lab, flow: Workflow[..., Any], last
     lab.run_to_end("r")
 
     assert [e.location for e in lab.history("r") if e.kind == "loop"] == ["body", "body#2", "mine", last]
+
+
+@dataclass
+class Sack:
+    size: int
+
+
+@dataclass
+class Crate:
+    size: int
+
+
+def packing(into: type) -> Workflow[..., Any]:
+    """As two modules that are copies of each other: equal code, whose annotation is another class in each."""
+
+    def pack(state: Any) -> Continue[Any] | Break[str]:
+        if state.size == 0:
+            return Continue(into(1))
+        sleep(1)
+        return Break(type(state).__name__)
+
+    pack.__annotations__ = {"state": into}
+
+    @workflow(name="packing")
+    def made() -> str:
+        return loop(pack, into(0))
+
+    return made
+
+
+def test_a_state_is_decoded_by_the_annotation_of_the_body_that_gets_it(lab: Lab) -> None:
+    """LP1 ST3: however much that body's code is like another's."""
+    lab.start("r", packing(Sack))
+    lab.run_once("r")
+    lab.advance(1)
+
+    assert lab.run_to_end("r", workflow=packing(Crate)) == "Crate"

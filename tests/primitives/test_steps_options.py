@@ -151,3 +151,14 @@ def test_the_defaults_are_exported() -> None:
         flowkit.DEFAULT_TIMEOUT,
         flowkit.DEFAULT_PRUNE_EVERY,
     ) == (3, 0.1, 30.0, 30.0, 20)
+
+
+def test_any_keyword_is_the_functions_own() -> None:
+    """API section 2: steps and workflows keep the function's signature, a keyword called `self` included."""
+
+    def given(**named: Any) -> dict[str, Any]:
+        return named
+
+    assert step(given)(self=1, name="n") == {"self": 1, "name": "n"}
+    assert step(given).attempt(self=1).value == {"self": 1}
+    assert workflow(given)(self=1) == {"self": 1}

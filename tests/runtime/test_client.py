@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -147,6 +148,34 @@ def test_the_run_list_comes_in_pages(fk: Flowkit) -> None:
     pages = [[item.id for item in page] for page in (first, second, third)]
     assert pages == [["r-4", "r-3"], ["r-2", "r-1"], ["r-0"]]
     assert third.next is None
+
+
+@pytest.mark.parametrize("bad", [{"after": "7"}, {"limit": "7"}, {"limit": True}])
+def test_a_page_is_asked_for_in_numbers(fk: Flowkit, bad: Any) -> None:
+    """API section 6: text as `after` gave the first page again, for ever."""
+    with pytest.raises(TypeError, match="whole number"):
+        fk.runs(**bad)
+
+
+BAD = [
+    {"url": 7},
+    {"url": b"orders.db"},
+    {"on_error": 7},
+    {"workflows": [7]},
+    {"workflows": doubled},
+    {"max_payload": "much"},
+    {"concurrency": 0},
+    {"durability": "none"},
+]
+
+
+@pytest.mark.parametrize("bad", BAD, ids=str)
+def test_bad_arguments_are_refused_before_anything_is_opened(path: Path, bad: Any) -> None:
+    """API section 5: ValueError or TypeError, as anywhere in Python."""
+    with pytest.raises((TypeError, ValueError)):
+        flowkit.open(**{"url": path, **bad})
+
+    assert list(path.parent.iterdir()) == []
 
 
 def test_an_unknown_run_is_not_found(fk: Flowkit) -> None:
