@@ -21,9 +21,10 @@ from flowkit import (
     version,
     workflow,
 )
-from flowkit.testing import Lab
+from flowkit.testing import FakeClock, Lab
+from flowkit.testing.clock import START
 
-__all__ = ["HOSTILE", "build_hostile", "build_small"]
+__all__ = ["HOSTILE", "build_hostile", "build_long", "build_small"]
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -151,9 +152,9 @@ def other_code(order: dict[str, Any]) -> str:
     return notify(order, "none")
 
 
-def build_small(file: Path) -> None:
-    """Runs in every status."""
-    with Lab(file) as lab:
+def build_small(file: Path, now: float = START) -> None:
+    """Runs in every status, the first one begun at `now`."""
+    with Lab(file, clock=FakeClock(now)) as lab:
         lab.start("order-1", checkout, {"id": 1})
         lab.run_once("order-1")
         lab.advance("11m")
@@ -192,6 +193,21 @@ def _until_it_fails(lab: Lab, id: str) -> None:
         lab.run_to_end(id)
     except Exception:  # the failure that the page is to show
         return
+
+
+@workflow
+def long(entries: int) -> int:
+    """Records many entries."""
+    for n in range(entries):
+        checkpoint(f"point-{n}")
+    return entries
+
+
+def build_long(file: Path, entries: int) -> None:
+    """One run with this many entries."""
+    with Lab(file) as lab:
+        lab.start("long-1", long, entries)
+        lab.run_to_end("long-1")
 
 
 def build_hostile(file: Path) -> None:

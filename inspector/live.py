@@ -1,0 +1,158 @@
+"""Live updates: one task watches the database for all open pages and wakes their streams.
+
+Events carry a name and a token, never HTML: the page then fetches what changed. A browser has six connections to a host,
+so a fifth stream of one browser ends its oldest (that page polls instead), or a sixth window could load nothing at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from starlette.concurrency import run_in_threadpool
+
+from flowkit.client.livecode import CodeInfo
+from flowkit.client.reader import Reader, RunRow
+from flowkit.errors import FlowkitError
+
+__all__ = ["MOST_PER_BROWSER", "MOST_STREAMS", "Pulse", "Watching", "run_token"]
+
+POLL_SECONDS = 0.1
+COMMENT_SECONDS = 15.0
+MOST_PER_BROWSER = 4
+MOST_STREAMS = 64
+
+
+def run_token(row: RunRow) -> str:
+    """A text that differs when anything that a run's page shows has changed."""
+    facts = (row.epoch, row.head, row.inbox, row.status, row.request, row.wake_at, row.owner, row.attempts, row.updated_at)
+    return f"{row.head}-{zlib.crc32(repr(facts).encode()):08x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What a page was rendered from: a run (or None: all of them) at `since`, and the code's version."""
+
+    run: str | None
+    since: str
+    code: int
+
+
+@dataclass(eq=False)
+class _Stream:
+    browser: tuple[str, str]
+    watching: Watching
+    token: str
+    code: int
+    waiting: list[tuple[str, str]] = field(default_factory=list)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: bool = False
+
+    def tell(self, name: str, token: str) -> None:
+        """Queue an event; one of the same name that still waits is replaced."""
+        self.waiting = [event for event in self.waiting if event[0] != name] + [(name, token)]
+        self.woken.set()
+
+
+class Pulse:
+    """The open streams, and the task that wakes them. Belongs to one event loop."""
+
+    def __init__(self, reader: Reader, code: CodeInfo | None) -> None:
+        self._reader = reader
+        self._code = code
+        self._streams: list[_Stream] = []
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    async def listen(self, watching: Watching, browser: tuple[str, str]) -> AsyncIterator[str]:
+        """The text of an event stream. Ends when the page goes, is demoted, or the server stops."""
+        stream = _Stream(browser, watching, watching.since, watching.code)
+        self._make_room(browser)
+        self._streams.append(stream)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._beat())
+        try:
+            yield "retry: 500\n: open\n\n"
+            await self._look([stream])
+            async for text in self._events(stream):
+                yield text
+        finally:
+            if stream in self._streams:
+                self._streams.remove(stream)
+
+    async def _events(self, stream: _Stream) -> AsyncIterator[str]:
+        while not self._closed:
+            try:
+                await asyncio.wait_for(stream.woken.wait(), COMMENT_SECONDS)
+            except TimeoutError:
+                yield ": still here\n\n"
+                continue
+            stream.woken.clear()
+            events, stream.waiting = stream.waiting, []
+            for name, token in events:
+                number = "" if name == "code" else f"id: {token}\n"  # the id is what a page sends when it connects again
+                yield f"event: {name}\n{number}data: {token}\n\n"
+            if stream.ended:
+                return
+
+    def _make_room(self, browser: tuple[str, str]) -> None:
+        same = [stream for stream in self._streams if stream.browser == browser]
+        surplus = same[: max(0, len(same) - MOST_PER_BROWSER + 1)] or self._streams[: len(self._streams) - MOST_STREAMS + 1]
+        for stream in surplus:
+            self._streams.remove(stream)
+            stream.tell("demote", "0")
+            stream.ended = True
+
+    def close(self) -> None:
+        """End all streams. Call it before the server waits for its connections, in the server's loop."""
+        self._closed = True
+        for stream in self._streams:
+            stream.woken.set()
+        if self._task is not None:
+            self._task.cancel()
+
+    # --- watching ---------------------------------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        token, code = None, None
+        while self._streams and not self._closed:
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                now = await run_in_threadpool(self._reader.token)
+            except FlowkitError:
+                continue  # a database that is locked or gone: pages say so when they ask, and this goes on trying
+            version = self._code_version()
+            if (now, version) != (token, code):
+                token, code = now, version
+                await self._look(list(self._streams))
+
+    def _code_version(self) -> int:
+        return 0 if self._code is None else self._code.state().version
+
+    async def _look(self, streams: list[_Stream]) -> None:
+        """Tell each stream what differs from what its page shows; a run is read once for all its pages."""
+        ids = {stream.watching.run for stream in streams if stream.watching.run is not None}
+        try:
+            tokens = await run_in_threadpool(self._tokens, ids)
+            everything = str(await run_in_threadpool(self._reader.token))
+        except FlowkitError:
+            return
+        version = self._code_version()
+        for stream in streams:
+            name = "runs" if stream.watching.run is None else "run"
+            token = everything if stream.watching.run is None else tokens.get(stream.watching.run, "")
+            if token != stream.token:
+                stream.token = token
+                stream.tell(name, token)
+            if version != stream.code:
+                stream.code = version
+                stream.tell("code", str(version))
+
+    def _tokens(self, ids: set[str]) -> dict[str, str]:
+        rows = {id: self._reader.run(id) for id in ids}
+        return {id: run_token(row) for id, row in rows.items() if row is not None}

@@ -1,0 +1,108 @@
+"""The banner on top of every page: what became of the newest code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from flowkit.client.livecode import Cause, CodeState, LoadError, SourceLine
+
+from ..urls import with_query
+from .times import length
+from .values import shown
+
+__all__ = ["Banner", "CauseView", "banner_of", "causes_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CauseView:
+    """Why some runs do not fit, and what to write where."""
+
+    title: str
+    said: str
+    source: str
+    lines: str
+    advice: str
+    runs_href: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Banner:
+    """What a page says of the code. `role` alert: a screen reader says it at once."""
+
+    tone: Literal["chip", "note", "held", "broken"]
+    role: Literal["status", "alert"]
+    title: str
+    detail: str = ""
+    source: str = ""
+    code: tuple[SourceLine, ...] = ()
+    frames: tuple[str, ...] = ()
+    hint: str = ""
+    causes: tuple[CauseView, ...] = ()
+    can_kill: bool = False
+
+
+def banner_of(state: CodeState | None) -> Banner | None:
+    """The banner for what is loaded, None where there is no code to load."""
+    if state is None:
+        return None
+    match state.status:
+        case "loading":
+            return Banner(tone="chip", role="status", title=f"Loading {shown(state.app)}…", detail=_keeps(state))
+        case "stuck":
+            return _failed(state, "Import still running", state.error)
+        case "dead":
+            return _failed(state, "The worker process died", state.error)
+        case "broken":
+            return _failed(state, "The code does not load", state.error)
+    return _loaded(state)
+
+
+def _loaded(state: CodeState) -> Banner:
+    open_runs = state.fits + state.held + state.unchecked
+    if state.held:
+        return Banner(
+            tone="held", role="status", title=f"{state.held} of {open_runs} open runs are held by code",
+            detail=f"Code {state.code[:6]} serves the others. Nothing of the held ones runs, is written or undone.",
+            causes=causes_of(state),
+        )  # fmt: skip
+    parts = [", ".join(shown(change) for change in state.changes)] if state.changes else []
+    if state.checking:
+        parts.append(f"checking {state.checking} open runs")
+    elif state.changes:
+        parts.append(f"{state.fits} open runs fit" + (f", {state.unchecked} not checked" if state.unchecked else ""))
+    took = f", {length(state.seconds)}" if state.seconds else ""
+    tone: Literal["chip", "note"] = "note" if state.changes or state.notes else "chip"
+    detail = " · ".join([*parts, *(shown(note) for note in state.notes)])
+    return Banner(tone=tone, role="status", title=f"Code {state.code[:6]}{took}", detail=detail)
+
+
+def _failed(state: CodeState, title: str, error: LoadError | None) -> Banner:
+    if error is None:
+        return Banner(tone="broken", role="alert", title=title, detail=_keeps(state), can_kill=state.can_kill)
+    told = f"{title}: {shown(error.type)}" if error.type else title
+    frames = tuple(shown(frame) for frame in (*error.frames, *error.output))
+    return Banner(
+        tone="broken", role="alert", title=f"{told}: {shown(error.message)}" if error.message else told,
+        source=shown(error.source), hint=shown(error.hint), frames=frames, detail=_keeps(state), can_kill=state.can_kill,
+        code=tuple(SourceLine(number=line.number, text=shown(line.text), marked=line.marked) for line in error.lines),
+    )  # fmt: skip
+
+
+def _keeps(state: CodeState) -> str:
+    return f"Code {state.running[:6]} keeps running." if state.running else "No code is running yet."
+
+
+def causes_of(state: CodeState) -> tuple[CauseView, ...]:
+    """Each distinct reason, the one with the most runs first."""
+    return tuple(_cause(cause) for cause in sorted(state.causes, key=lambda cause: -cause.runs))
+
+
+def _cause(cause: Cause) -> CauseView:
+    runs = "1 run" if cause.runs == 1 else f"{cause.runs:,} runs"
+    return CauseView(
+        title=f"{runs} of {shown(cause.workflow)}",
+        said=f"history has {shown(cause.recorded)} at {shown(cause.location)}, the code makes {shown(cause.made) or 'nothing'}",
+        source=shown(cause.source), lines="\n".join(shown(line) for line in cause.lines), advice=shown(cause.advice),
+        runs_href=with_query("/runs", status="blocked", workflow=cause.workflow),
+    )  # fmt: skip

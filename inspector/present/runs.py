@@ -1,0 +1,192 @@
+"""Rows of run lists, the home page's groups, and the bars of verbs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from flowkit.client.reader import Count, RunRow
+from flowkit.client.verbs import OFFERED
+from flowkit.core.run import STATUSES, TERMINAL
+
+from ..urls import run_url, with_query
+from .states import Failure, Piece, State, pieces, run_sentence, run_state, unattended
+from .times import Stamp, length, stamp
+from .values import shown
+
+__all__ = [
+    "VERBS",
+    "CountView",
+    "Need",
+    "RunItem",
+    "Tag",
+    "VerbView",
+    "command_line",
+    "count_views",
+    "main_verb",
+    "needs",
+    "run_item",
+    "verbs_of",
+]
+
+AT_ONCE = frozenset(("pause", "resume", "wake"))
+VERBS: dict[str, tuple[str, str]] = {
+    "recover": ("Recover", "Recovering…"),
+    "resume": ("Resume", "Resuming…"),
+    "wake": ("Wake", "Waking…"),
+    "send": ("Send message", "Sending…"),
+    "pause": ("Pause", "Pausing…"),
+    "evict": ("Evict", "Evicting…"),
+    "replay": ("Replay", "Replaying…"),
+    "cancel": ("Cancel", "Cancelling…"),
+}
+"""Each verb with the word on its button, at rest and while it is done; in the order of the bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag and the list of its runs."""
+
+    text: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerbView:
+    """A button. `at_once`: pressing it does it; otherwise it leads to a page that says what it would do."""
+
+    verb: str
+    label: str
+    busy: str
+    href: str
+    at_once: bool
+    main: bool = False
+    danger: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunItem:
+    """A row of the run list."""
+
+    seq: int
+    id: str
+    label: str
+    href: str
+    workflow: str
+    workflow_href: str
+    state: State
+    unattended: bool
+    sentence: tuple[Piece, ...]
+    attempts: int
+    started: Stamp | None
+    took: str
+    tags: tuple[Tag, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What needs a human: one run, or several with the same workflow, step and error."""
+
+    item: RunItem
+    count: int
+    href: str
+    since: Stamp | None
+    reason: str
+    verb: VerbView | None
+
+
+@dataclass(frozen=True, slots=True)
+class CountView:
+    """How many runs have a status."""
+
+    state: State
+    text: str
+    href: str
+
+
+def run_item(row: RunRow, now: float, failure: Failure | None = None, alive: Collection[int] = ()) -> RunItem:
+    """A run as a row of a list."""
+    end = row.finished_at if row.status in TERMINAL else now
+    begun = row.started_at if row.started_at is not None else row.created_at
+    return RunItem(
+        seq=row.seq, id=row.id, label=shown(row.id), href=run_url(row.id), workflow=shown(row.workflow),
+        workflow_href=with_query("/runs", workflow=row.workflow), state=run_state(row, failure),
+        unattended=unattended(row, alive, now), sentence=pieces(run_sentence(row, now, failure), now), attempts=row.attempts,
+        started=stamp(begun, now), took=length((end or now) - begun) if row.passes or end != now else "",
+        tags=tuple(Tag(shown(tag), with_query("/runs", tag=tag)) for tag in row.tags),
+    )  # fmt: skip
+
+
+def needs(
+    rows: Sequence[RunRow], failures: Mapping[int, Failure], now: float, alive: Collection[int], limit: int = 20
+) -> tuple[Need, ...]:
+    """What needs a human, most recent first; runs that stopped for the same reason are one."""
+    groups: dict[tuple[str, str, str], list[RunRow]] = {}
+    for row in rows:
+        groups.setdefault(_reason(row, failures.get(row.seq)), []).append(row)
+    found = [_need(group, failures, now, alive) for group in groups.values()]
+    return tuple(sorted(found, key=lambda need: need.since.at if need.since else 0.0, reverse=True)[:limit])
+
+
+def _reason(row: RunRow, failure: Failure | None) -> tuple[str, str, str]:
+    if failure is not None:
+        return row.workflow, failure.location, failure.type
+    return row.workflow, row.status, (row.error_line or "").partition(":")[0]
+
+
+def _need(group: list[RunRow], failures: Mapping[int, Failure], now: float, alive: Collection[int]) -> Need:
+    newest = max(group, key=lambda row: row.updated_at)
+    item = run_item(newest, now, failures.get(newest.seq), alive)
+    href = item.href if len(group) == 1 else with_query("/runs", status=newest.status, workflow=newest.workflow)
+    reason = "".join(piece.text for piece in item.sentence)
+    verb = main_verb(newest) if len(group) == 1 else None
+    return Need(item=item, count=len(group), href=href, since=stamp(newest.updated_at, now), reason=reason, verb=verb)
+
+
+def count_views(counts: Mapping[str, Count]) -> tuple[CountView, ...]:
+    """The counts by status, linked to their lists."""
+    views = []
+    for status in STATUSES:
+        count = counts.get(status, Count(0))
+        state = run_state(RunRow(seq=0, id="", workflow="", status=status))
+        views.append(CountView(state, f"{count.number:,}{'+' if count.more else ''}", with_query("/runs", status=status)))
+    return tuple(views)
+
+
+def verbs_of(row: RunRow) -> tuple[VerbView, ...]:
+    """The verbs that a run's status allows, the likeliest first."""
+    offered = [verb for verb in VERBS if row.status in OFFERED[verb]]
+    likeliest = _likeliest(row)
+    return tuple(_verb(row.id, verb, verb == likeliest) for verb in sorted(offered, key=lambda verb: verb != likeliest))
+
+
+def main_verb(row: RunRow) -> VerbView | None:
+    """The verb that most likely puts a run right."""
+    likeliest = _likeliest(row)
+    return _verb(row.id, likeliest, True) if likeliest else None
+
+
+def _likeliest(row: RunRow) -> str:
+    match row.status:
+        case "failed":
+            return "recover"
+        case "paused" | "blocked":
+            return "resume"
+        case "sleeping" if row.waiting is not None:
+            return "send"
+        case "sleeping":
+            return "wake"
+        case _:
+            return ""
+
+
+def _verb(id: str, verb: str, main: bool) -> VerbView:
+    label, busy = VERBS[verb]
+    return VerbView(verb, label, busy, run_url(id, verb), verb in AT_ONCE, main, verb == "cancel")
+
+
+def command_line(database: str, *words: str) -> str:
+    """The same as a command, quoted for a POSIX shell."""
+    given = [] if database in ("", "flowkit.db") else ["--db", database]
+    return shlex.join(["flowkit", *words, *given])

@@ -1,0 +1,66 @@
+"""The table of all addresses. Every page has a ``.json`` twin; `/home.json` is that of `/`."""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from .commands import confirm, do_verb
+from .site import Site, View, endpoint
+from .views.code import migrate, workflows
+from .views.entry import entry, raw_value
+from .views.events import events, set_theme
+from .views.home import home
+from .views.login import log_in, show_login
+from .views.messages import messages
+from .views.run import run
+from .views.runs import runs
+from .views.start import do_start, start
+
+__all__ = ["routes"]
+
+_RUN = "/runs/{id:key}"
+_ENTRY = f"{_RUN}/e/{{seq:int}}"
+_START = "/workflows/{name:key}/start"
+_VERB = f"{_RUN}/{{verb:key}}"
+
+
+def routes(site: Site) -> list[BaseRoute]:
+    """All routes; those that write are left out of a read-only inspector."""
+    found: list[BaseRoute] = [
+        *_page("/", home, twin="/home.json"),
+        *_page("/runs", runs),
+        *_page(_RUN, run),
+        *_page(f"{_RUN}/messages", messages),
+        *_page(_ENTRY, entry),
+        *(Route(f"{place}/{field}", raw_value) for place in (_RUN, _ENTRY) for field in ("input", "output", "error")),
+        Route(f"{_RUN}/state", raw_value),
+        *_page("/workflows", workflows),
+        *_page(_START, start),
+        *_page("/migrate", migrate),
+        Route("/events", events),
+        Route("/login", show_login),
+        Route("/login", log_in, methods=["POST"]),
+        Route("/static/{path:path}", site.statics.serve),
+    ]
+    if site.settings.read_only:
+        return found
+    posts = [(_START, do_start), (_VERB, do_verb)]
+    writing = [Route(place + ending, act, methods=["POST"]) for place, act in posts for ending in ("", ".json")]
+    more = [Route("/theme", set_theme, methods=["POST"]), Route("/kill", _kill, methods=["POST"])]
+    return [*found, *_page(_VERB, confirm), *writing, *more]
+
+
+def _page(path: str, view: View, *, twin: str = "") -> list[BaseRoute]:
+    answer = endpoint(view)
+    return [Route(twin or f"{path}.json", answer), Route(path, answer)]
+
+
+async def _kill(request: Request) -> Response:
+    """POST /kill: end an import that hangs."""
+    site: Site = request.app.state.site
+    if site.code is not None:
+        await run_in_threadpool(site.code.kill)
+    return Response(status_code=303, headers={"Location": "/migrate"})

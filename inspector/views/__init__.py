@@ -1,0 +1,1 @@
+"""One module per noun: each function makes the `Page` of one address."""

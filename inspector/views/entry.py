@@ -1,0 +1,144 @@
+"""The page of one entry, and raw values: text to be saved, never shown as a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flowkit.client.facts import TakenMessage, taken_messages, waited_names
+from flowkit.core.entry import Entry
+
+from ..present.entry import AttemptView, ErrorView, attempts_of, error_of
+from ..present.runs import command_line
+from ..present.states import State, entry_state
+from ..present.times import Stamp, length, stamp
+from ..present.values import Value, one_line, preview, shown
+from ..site import Asked, Page, Site, asked_of
+from ..urls import entry_url, run_url, with_query
+from .errors import no_run, wrong_page
+from .run import Head, body_of, head_of
+
+__all__ = ["EntryPage", "entry", "raw_value"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryPage:
+    """One entry."""
+
+    head: Head
+    seq: int
+    location: str
+    kind: str
+    state: State
+    source: str
+    round: int
+    created: Stamp | None
+    started: Stamp | None
+    settled: Stamp | None
+    due: Stamp | None
+    took: str
+    rollback: str
+    args: Value | None
+    output: Value | None
+    error: ErrorView | None
+    attempts: tuple[AttemptView, ...]
+    waits_for: str
+    messages: tuple[tuple[str, str], ...]
+    history_href: str
+    previous_href: str
+    next_href: str
+    archived: bool
+    replay_href: str
+    command: str
+
+
+def entry(asked: Asked) -> Page:
+    """GET /runs/{id}/e/{seq}."""
+    id, seq = asked.text("id"), int(asked.text("seq"))
+    row = asked.reader.run(id)
+    if row is None:
+        return no_run(asked, id)
+    archived = asked.query.get("archived") == "1"
+    found = asked.reader.entry(row.seq, seq, archived=archived) if seq < 1 << 62 else None
+    if found is None:
+        return wrong_page(404, f"Run {shown(id)!r} has no entry {seq}.")
+    head = head_of(asked, row, "history")
+    replay = "" if not any(verb.verb == "replay" for verb in head.verbs) or archived else "replay"
+    model = EntryPage(
+        head=head, seq=seq, location=shown(found.location), kind=found.kind,
+        state=entry_state(found, handled=_handled(found, head)), source=shown(found.source), round=found.round,
+        created=stamp(found.created_at, asked.now), started=stamp(found.started_at, asked.now),
+        settled=stamp(found.settled_at, asked.now), due=stamp(found.due_at, asked.now),
+        took="" if found.settled_at is None else length(found.settled_at - found.created_at), rollback=found.rollback,
+        args=_value(asked, id, row.seq, seq, "args", archived), output=_output(asked, id, row.seq, found, archived),
+        error=error_of(found), attempts=attempts_of(found, asked.reader.attempts(row.seq, seq), asked.now),
+        waits_for=_waits_for(found),
+        messages=tuple(_message(message) for message in taken_messages(found)), archived=archived,
+        history_href=with_query(run_url(id), at=seq, archived="1" if archived else ""),
+        previous_href=_neighbour(asked, id, row.seq, seq, -1), next_href=_neighbour(asked, id, row.seq, seq, 1),
+        replay_href=with_query(run_url(id, "replay"), **{"from": found.location}) if replay else "",
+        command=command_line(asked.site.settings.database, "replay", id, "--from", found.location),
+    )  # fmt: skip
+    title = f"{model.state.word} · {model.location} · {head.item.label}"
+    return Page(
+        template="entry.html", title=title, model=model, here="runs", run=row.id, token=head.token, parts={"now": "_run_now.html"}
+    )
+
+
+def _waits_for(found: Entry) -> str:
+    waits = found.kind == "message" and not found.settled
+    return shown(" or ".join(waited_names(found)) or "any message") if waits else ""
+
+
+def _handled(found: Entry, head: Head) -> bool:
+    location = head.failure.location if head.failure is not None else None
+    stopping = location is not None and (found.location == location or found.location.startswith(f"{location}/"))
+    return not stopping and head.item.state.word not in ("rolling_back", "blocked")
+
+
+def _value(asked: Asked, id: str, run: int, seq: int, field: str, archived: bool) -> Value | None:
+    body = body_of(asked.reader, run, field, seq)
+    here = with_query(entry_url(id, seq), reveal="1", archived="1" if archived else "")
+    address = "input" if field == "args" else field
+    return preview(body, raw=entry_url(id, seq, address), reveal=here, revealed=asked.query.get("reveal") == "1")
+
+
+def _output(asked: Asked, id: str, run: int, found: Entry, archived: bool) -> Value | None:
+    if found.kind in ("checkpoint", "sleep", "send", "removed") or found.error is not None or not found.settled:
+        return None
+    return _value(asked, id, run, found.seq, "output", archived)
+
+
+def _message(message: TakenMessage) -> tuple[str, str]:
+    return shown(message.name), one_line(message.data, 400)
+
+
+def _neighbour(asked: Asked, id: str, run: int, seq: int, step: int) -> str:
+    found = asked.reader.window(run, before=seq, limit=1) if step < 0 else asked.reader.window(run, after=seq, limit=1)
+    return entry_url(id, found[0].seq) if found else ""
+
+
+async def raw_value(request: Request) -> Response:
+    """GET a value as it is stored."""
+    return await run_in_threadpool(_raw, request)
+
+
+def _raw(request: Request) -> Response:
+    asked = asked_of(request)
+    site: Site = asked.site
+    id, field = asked.text("id"), asked.path.rpartition("/")[2]
+    row = site.reader.run(id)
+    seq = int(asked.text("seq")) if "seq" in asked.params else None
+    if row is None or (seq is not None and seq >= 1 << 62):
+        raise HTTPException(404)
+    body = body_of(site.reader, row.seq, "args" if field == "input" and seq is not None else field, seq)
+    if body.data is None:
+        raise HTTPException(404, body.damage or "there is no such value")
+    name = f"{id}-{'' if seq is None else f'{seq}-'}{field}.json"
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
+    return Response(body.data, media_type="text/plain; charset=utf-8", headers=headers)

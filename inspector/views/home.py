@@ -1,0 +1,75 @@
+"""The home page: what needs a human first, then how many runs there are, what wakes next and what is new."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flowkit.client.reader import Count, Reader, RunFilter, RunRow
+
+from ..present.runs import CountView, Need, RunItem, count_views, needs, run_item
+from ..present.states import unattended
+from ..site import Asked, Page
+from .failures import failures_of
+
+__all__ = ["HomePage", "home", "needy_rows"]
+
+DAY = 86_400.0
+_LOOKED_AT = 100
+_NEEDS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HomePage:
+    """Triage."""
+
+    needs: tuple[Need, ...]
+    more_needs: bool
+    counts: tuple[CountView, ...]
+    total: int
+    wakes: tuple[RunItem, ...]
+    recent: tuple[RunItem, ...]
+    example: bool
+
+
+def home(asked: Asked) -> Page:
+    """GET /."""
+    token = str(asked.reader.token())
+    if asked.is_current(token):
+        return Page(same=True)
+    alive = asked.site.alive()
+    rows = needy_rows(asked.reader, asked.now, alive)
+    recent = asked.reader.runs(RunFilter(), limit=10).rows
+    failures = failures_of(asked.reader, [*rows, *recent])
+    counts = asked.reader.counts()
+    total = sum(count.number for count in counts.values())
+    model = HomePage(
+        needs=needs(rows, failures, asked.now, alive, _NEEDS), more_needs=len(rows) > _NEEDS, counts=count_views(counts),
+        total=total, wakes=_wakes(asked, alive), example=not total,
+        recent=tuple(run_item(row, asked.now, failures.get(row.seq), alive) for row in recent),
+    )  # fmt: skip
+    title = _title(counts, len(model.needs))
+    return Page(template="home.html", title=title, model=model, here="home", token=token, parts={"now": "_home.html"})
+
+
+def needy_rows(reader: Reader, now: float, alive: frozenset[int]) -> list[RunRow]:
+    """Runs that are blocked, failed within a day, or looked after by nobody; the newest hundred of each kind."""
+    blocked = reader.runs(RunFilter(statuses=("blocked",)), limit=_LOOKED_AT).rows
+    failed = reader.runs(RunFilter(statuses=("failed",)), limit=_LOOKED_AT).rows
+    owned = reader.runs(RunFilter(statuses=("running", "rolling_back")), limit=_LOOKED_AT).rows
+    due = reader.timers(_LOOKED_AT)
+    return [
+        *blocked,
+        *(row for row in failed if row.finished_at is None or now - row.finished_at < DAY),
+        *(row for row in {row.seq: row for row in (*owned, *due)}.values() if unattended(row, alive, now)),
+    ]
+
+
+def _wakes(asked: Asked, alive: frozenset[int]) -> tuple[RunItem, ...]:
+    rows = [row for row in asked.reader.timers(50) if row.wake_at is not None and row.wake_at > asked.now]
+    return tuple(run_item(row, asked.now, None, alive) for row in rows[:5])
+
+
+def _title(counts: dict[str, Count], needs: int) -> str:
+    if needs:
+        return f"{needs} need you"
+    return f"{counts['running'].number} running"

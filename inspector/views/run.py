@@ -1,0 +1,226 @@
+"""A run's page: what it is doing, its verbs, its values, and a window of its history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flowkit.client.reader import Body, Reader, RunRow
+from flowkit.core.entry import Entry
+from flowkit.core.run import TERMINAL
+
+from ..live import run_token
+from ..present.entry import ErrorView, error_view
+from ..present.history import CHIPS, HistoryRow, matches, rows_of
+from ..present.runs import RunItem, VerbView, run_item, verbs_of
+from ..present.states import Failure
+from ..present.times import Stamp, stamp
+from ..present.values import Value, preview, shown
+from ..site import Asked, Notice, Page, new_op
+from ..urls import entry_url, run_url, with_query
+from .errors import no_run
+from .failures import failure_in
+from .notices import notice_of
+
+__all__ = ["RunPage", "Window", "head_of", "run"]
+
+WINDOW = 200
+ALL = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A filter above the history."""
+
+    name: str
+    href: str
+    on: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Part of a history."""
+
+    rows: tuple[HistoryRow, ...]
+    total: int
+    shown: int
+    newest_first: bool
+    more_href: str
+    more_label: str
+    other_href: str
+    other_label: str
+    order_href: str
+    all_href: str
+    archived: bool
+    archived_href: str
+    chips: tuple[Chip, ...]
+    chip: str
+    text: str
+    looked_at: int
+    live: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The upper part of every page of a run."""
+
+    item: RunItem
+    verbs: tuple[VerbView, ...]
+    op: str
+    seen: int
+    failure: Failure | None
+    failed_href: str
+    created: Stamp | None
+    finished: Stamp | None
+    passes: int
+    crashes: int
+    replays: int
+    code: str
+    first_code: str
+    messages: int
+    token: str
+    tab: str
+    part_href: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPage:
+    """A run."""
+
+    head: Head
+    window: Window
+    input: Value | None
+    output: Value | None
+    error: ErrorView | None
+    state: Value | None
+    history_href: str
+
+
+def run(asked: Asked) -> Page:
+    """GET /runs/{id}."""
+    id = asked.text("id")
+    row = asked.reader.run(id)
+    if row is None:
+        return no_run(asked, id)
+    token = run_token(row)
+    if asked.is_current(token):
+        return Page(same=True, token=token, run=id)
+    head = head_of(asked, row, "history")
+    end = asked.reader.end(row.seq) if row.status in ("failed", "blocked", "rolling_back") else None
+    model = RunPage(
+        head=head, window=_window(asked, row, head.failure), input=_value(asked, row, "input"),
+        output=_value(asked, row, "output") if row.status == "completed" else None, state=_value(asked, row, "state"),
+        error=None if end is None or end.error is None else error_view(end.error),
+        history_href=_query(asked, row, part="history", as_of=token, order=asked.query.get("order")),
+    )  # fmt: skip
+    title = f"{head.item.state.detail or head.item.state.word} · {head.item.label}"
+    parts = {"now": "_run_now.html", "history": "_history.html", "more": "_more.html"}
+    notice = _notice(asked, row)
+    return Page(template="run.html", title=title, model=model, here="runs", run=row.id, token=token, parts=parts, notice=notice)
+
+
+def head_of(asked: Asked, row: RunRow, tab: str) -> Head:
+    """What stands above every page of this run."""
+    alive = asked.site.alive()
+    failure = failure_in(asked.reader, row)
+    open_ended = row.status not in TERMINAL and not alive and row.status != "paused"
+    return Head(
+        item=run_item(row, asked.now, failure, alive), verbs=() if asked.site.settings.read_only else verbs_of(row), op=new_op(),
+        seen=row.head, failure=failure, failed_href=entry_url(row.id, failure.seq) if failure is not None and failure.seq else "",
+        created=stamp(row.created_at, asked.now), finished=stamp(row.finished_at, asked.now), passes=row.passes,
+        crashes=row.crashes, replays=row.replays, code=row.code[:6], first_code=asked.reader.first_code(row.seq)[:6],
+        messages=len(asked.reader.inbox(row.seq, 100)), token=run_token(row), tab=tab,
+        part_href=with_query(run_url(row.id), part="now", as_of=run_token(row)),
+        note="No worker is running: a worker will pick this up." if open_ended else "",
+    )  # fmt: skip
+
+
+def _notice(asked: Asked, row: RunRow) -> Notice | None:
+    op = asked.query.get("op", "")
+    return notice_of(asked, row, op) if op else None
+
+
+def _value(asked: Asked, row: RunRow, field: str) -> Value | None:
+    body = body_of(asked.reader, row.seq, field)
+    here = run_url(row.id)
+    return preview(
+        body, raw=run_url(row.id, field), reveal=with_query(here, reveal="1"), revealed=asked.query.get("reveal") == "1"
+    )
+
+
+def body_of(reader: Reader, run: int, field: str, entry: int | None = None) -> Body:
+    """One value, by a name that may come from an address."""
+    match field:
+        case "input" | "output" | "error" | "state" | "args":
+            return reader.body(run, field, entry)
+        case _:
+            return Body(None)
+
+
+# --- the window -----------------------------------------------------------------------------------------------------
+
+
+def _window(asked: Asked, row: RunRow, failure: Failure | None) -> Window:
+    chip, text = asked.query.get("only", ""), asked.query.get("name", "").strip()
+    archived = asked.query.get("archived") == "1"
+    newest_first = asked.query.get("order", "newest" if row.status not in TERMINAL else "oldest") == "newest"
+    entries, looked_at, more = _entries(asked, row, chip, text, newest_first, archived)
+    around = () if archived else asked.reader.around(row.seq, entries)
+    rows = rows_of(
+        row, entries, around, asked.now, failed=failure.location if failure is not None else None, archived=archived,
+        unfold=asked.numbers("open"), newest_first=newest_first,
+    )  # fmt: skip
+    low, high = (entries[0].seq, entries[-1].seq) if entries else (0, 0)
+    onward = {"before": low} if newest_first else {"after": high}
+    is_window = any(name in asked.query for name in ("before", "after", "at"))
+    order = "newest" if newest_first else "oldest"
+    return Window(
+        rows=rows, total=row.entries, shown=len(entries), newest_first=newest_first, archived=archived, chip=chip,
+        more_href=_query(asked, row, order=order, **onward) if more else "", more_label="older" if newest_first else "newer",
+        other_href=_query(asked, row) if is_window else "", other_label="newest" if newest_first else "first",
+        order_href=_query(asked, row, order="oldest" if newest_first else "newest"), text=shown(text), looked_at=looked_at,
+        all_href=_query(asked, row, order=order, all="1") if more and row.entries <= ALL else "",
+        archived_href="" if not row.replays and not archived else _query(asked, row, archived="" if archived else "1"),
+        chips=tuple(Chip(name, _query(asked, row, only="" if name == chip else name), name == chip) for name in CHIPS),
+        live=row.status not in TERMINAL and not is_window and not archived and "all" not in asked.query,
+    )  # fmt: skip
+
+
+def _entries(
+    asked: Asked, row: RunRow, chip: str, text: str, newest_first: bool, archived: bool
+) -> tuple[tuple[Entry, ...], int, bool]:
+    """The entries of the window in order of seq, how many were looked at, and whether more lie beyond."""
+    limit = ALL if asked.query.get("all") == "1" else WINDOW
+    at, before, after = asked.number("at"), asked.number("before"), asked.number("after") or 0
+    if at is not None:
+        after, newest_first = max(0, at - WINDOW // 2), False
+    if archived:
+        found = asked.reader.window(row.seq, after=after, limit=limit + 1, archived=True)
+        return found[:limit], len(found), len(found) > limit
+    kept: list[Entry] = []
+    looked_at = 0
+    while len(kept) <= limit and looked_at < ALL:
+        page = _page(asked.reader, row.seq, newest_first, before, after, limit + 1)
+        looked_at += len(page)
+        chosen = [entry for entry in page if matches(entry, chip, text)]
+        kept = [*chosen, *kept] if newest_first else [*kept, *chosen]
+        if len(page) <= limit:
+            break
+        before, after = page[0].seq, page[-1].seq
+    more = len(kept) > limit
+    kept = (kept[-limit:] if newest_first else kept[:limit]) if more else kept
+    return tuple(kept), looked_at, more
+
+
+def _page(reader: Reader, run: int, newest_first: bool, before: int | None, after: int, limit: int) -> tuple[Entry, ...]:
+    if not newest_first:
+        return reader.window(run, after=after, limit=limit)
+    return reader.last(run, limit) if before is None else reader.window(run, before=before, limit=limit)
+
+
+def _query(asked: Asked, row: RunRow, **change: object) -> str:
+    """This page with other parameters; those of the filter stay unless they are given anew."""
+    kept = {name: asked.query.get(name) for name in ("only", "name", "archived", "open")}
+    if "order" not in change and "order" in asked.query:
+        kept["order"] = asked.query["order"]
+    return with_query(run_url(row.id), **(kept | change))

@@ -1,0 +1,172 @@
+"""Pages that need live code: the banner, the workflows, and the start form; the code is a stand-in that only remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from flowkit.client.livecode import (
+    Cause,
+    CodeState,
+    Fault,
+    LoadError,
+    Parameter,
+    SourceLine,
+    StartAnswer,
+    StartWish,
+    StepInfo,
+    WorkflowInfo,
+)
+from tests.inspector.served import SAME_ORIGIN, Served, serving
+
+CHECKOUT = WorkflowInfo(
+    name="checkout", doc="Charge and ship.", source="app.py:12", steps=(StepInfo(name="charge", source="app.py:3"),),
+    parameters=(
+        Parameter(name="name", kind="str", annotation="str"),
+        Parameter(name="count", kind="int", annotation="int", required=False, default="3"),
+        Parameter(name="gift", kind="bool", annotation="bool", required=False, default="false"),
+        Parameter(name="size", kind="choice", annotation="Size", choices=("S", "M"), optional=True),
+        Parameter(name="order", kind="json", annotation="Order"),
+    ),
+)  # fmt: skip
+LOADED = CodeState(version=1, status="loaded", app="app.py", code="8c10de00", running="8c10de00", workflows=(CHECKOUT,))
+JSON = [("Content-Type", "application/json"), *SAME_ORIGIN]
+
+
+@dataclass
+class Code:
+    """A `CodeInfo` that says what it is told to."""
+
+    now: CodeState = LOADED
+    answer: StartAnswer = field(default_factory=lambda: StartAnswer(run_id="order-1", created=True))
+    wishes: list[StartWish] = field(default_factory=list)
+    kills: int = 0
+
+    def state(self) -> CodeState:
+        return self.now
+
+    def start(self, wish: StartWish) -> StartAnswer:
+        self.wishes.append(wish)
+        return self.answer
+
+    def kill(self) -> None:
+        self.kills += 1
+
+
+@pytest.fixture
+def code() -> Code:
+    return Code()
+
+
+@pytest.fixture
+def served(small_file: Path, code: Code) -> Iterator[Served]:
+    with serving(small_file, code=code) as found:
+        yield found
+
+
+def test_the_workflows_of_the_code_and_those_of_history(served: Served) -> None:
+    model = served.ask("/workflows.json").json()
+
+    assert [workflow["name"] for workflow in model["workflows"]] == ["checkout"]
+    assert [name for name, _, _ in model["others"]] == ["approval", "archive", "fetch", "pack", "ship"]
+
+
+def test_a_form_has_a_field_for_each_parameter(served: Served) -> None:
+    fields = served.ask("/workflows/checkout/start.json").json()["fields"]
+
+    assert [(each["label"], each["control"], each["value"]) for each in fields] == [
+        ("name", "text", ""), ("count", "number", "3"), ("gift", "checkbox", "false"), ("size", "choice", ""),
+        ("order", "json", ""),
+    ]  # fmt: skip
+
+
+def test_a_start_is_handed_over_as_json_texts(served: Served, code: Code) -> None:
+    fields = {"a.name": "Ada", "a.count": "4", "a.gift": "on", "a.size": "", "a.order": '{"id": 7}'}
+
+    reply = served.post("/workflows/checkout/start", id="order-9", tags="vip, new", delay="5m", **fields)
+
+    assert (reply.status, reply.headers["location"]) == (303, "/runs/order-1")
+    assert code.wishes == [
+        StartWish(
+            workflow="checkout", id="order-9", tags=("vip", "new"), delay="5m",
+            arguments={"name": '"Ada"', "count": "4", "gift": "true", "size": "null", "order": '{"id": 7}'},
+        )
+    ]  # fmt: skip
+
+
+def test_a_fault_stands_at_its_field_and_the_form_as_it_was(served: Served, code: Code) -> None:
+    code.answer = StartAnswer(faults=(Fault(field="order.items", message="expected int"), Fault(field="id", message="is taken")))
+
+    reply = served.post("/workflows/checkout/start", id="order-9", **{"a.name": "Ada", "a.order": '{"items": "x"}'})
+
+    assert reply.status == 422
+    assert ".items expected int" in reply.text
+    assert "is taken" in reply.text
+    assert 'value="Ada"' in reply.text
+
+
+def test_a_start_in_json(served: Served, code: Code) -> None:
+    body = b'{"id": "order-9", "name": "Ada", "order": {"id": 7}}'
+
+    reply = served.ask("/workflows/checkout/start.json", method="POST", headers=JSON, body=body)
+
+    assert reply.json() == {"id": "order-1", "created": True, "href": "/runs/order-1"}
+    assert code.wishes[0].arguments["order"] == '{"id":7}'
+
+
+def test_a_form_may_be_filled_from_another_run(served: Served) -> None:
+    fields = served.ask("/workflows/checkout/start.json?from=order-2").json()["fields"]
+
+    assert fields[-1]["value"] == '{"id": 2, "declined": true}'
+
+
+def test_without_the_workflow_in_the_code_there_is_the_command(served: Served) -> None:
+    page = served.ask("/workflows/pack/start").text
+
+    assert "flowkit start APP:pack" in page
+    assert served.post("/workflows/pack/start", id="x").status == 409
+
+
+def test_a_broken_file_is_told_on_every_page(served: Served, code: Code) -> None:
+    error = LoadError(
+        type="SyntaxError", message="'(' was never closed", source="app.py:31",
+        lines=(SourceLine(number=31, text="    receipt = charge(order", marked=True),),
+    )  # fmt: skip
+    code.now = replace(LOADED, version=2, status="broken", error=error)
+
+    for path in ("/", "/runs", "/runs/order-1", "/migrate"):
+        assert "&#39;(&#39; was never closed" in served.ask(path).text
+    assert "code 8c10de will run" in served.ask("/workflows/checkout/start").text
+
+
+def test_held_runs_come_with_the_line_to_add(served: Served, code: Code) -> None:
+    cause = Cause(
+        workflow="checkout", runs=1, recorded="a step", made="", location="validate", source="app.py:27",
+        lines=('removed("validate", "step")',), advice="And import removed.",
+    )  # fmt: skip
+    code.now = replace(LOADED, version=2, held=1, fits=3, causes=(cause,))
+
+    page = served.ask("/").text
+
+    assert "1 of 4 open runs are held by code" in page
+    assert "removed(&#34;validate&#34;, &#34;step&#34;)" in page
+
+
+def test_a_new_version_of_the_code_is_an_event(served: Served, code: Code) -> None:
+    with served.stream(f"/events?since={served.ask('/runs.json').json()['token']}&code=1") as file:
+        code.now = replace(LOADED, version=2)
+
+        lines = [file.readline().decode().strip() for _ in range(5)]
+
+    assert "event: code" in lines
+
+
+def test_an_import_that_hangs_can_be_killed(served: Served, code: Code) -> None:
+    code.now = replace(LOADED, status="stuck", can_kill=True)
+
+    assert "Kill the import" in served.ask("/migrate").text
+    assert served.post("/kill").status == 303
+    assert code.kills == 1
