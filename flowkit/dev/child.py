@@ -1,0 +1,250 @@
+"""The process of one generation: imports the APP, tells what is in it, tries the open runs, and works when it is told to.
+
+Run as ``python -B -u -X faulthandler -m flowkit.dev.child SPEC``. Orders and words travel on pipes of their own, since stdout
+is the user's. The main thread imports, as in any program, and then reads orders; whatever takes time has a thread. It ends
+when it is told, when the supervisor is gone, or when it is killed, and in no other way.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from queue import SimpleQueue
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from flowkit.client import Flowkit
+from flowkit.definitions import Workflow, known_workflows
+from flowkit.dev.checking import check_open_runs
+from flowkit.dev.debugger import Breakpoints
+from flowkit.dev.lifeline import die_with, guard_forks
+from flowkit.dev.loading import Decorated, files_to_watch, import_user_app, load_error, store_error
+from flowkit.dev.manifest import bodies_of, describe_workflow, schema_of
+from flowkit.dev.protocol import (
+    Broken,
+    Checking,
+    Claim,
+    Claiming,
+    Debug,
+    Debugging,
+    Drained,
+    Leave,
+    Loaded,
+    Order,
+    Quiet,
+    Said,
+    Spec,
+    Start,
+    Started,
+    Waits,
+    Yield,
+    decode_order,
+    encode,
+)
+from flowkit.dev.starting import start_as_wished
+from flowkit.drivers import open_driver
+from flowkit.errors import FlowkitError, StoreError
+from flowkit.registry import project_sources
+from flowkit.runtime.execution import Execution
+from flowkit.runtime.worker import Worker
+
+__all__ = ["Child", "main"]
+
+_WAITS_EVERY = 0.25
+
+
+class Child:
+    """One generation, from the inside."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._spec = spec
+        self._pid = os.getpid()
+        self._tells = os.fdopen(spec.tells, "wb", buffering=0)
+        self._telling = threading.Lock()
+        self._orders: SimpleQueue[Order] = SimpleQueue()
+        self._flowkit: Flowkit | None = None
+        self._worker: Worker | None = None
+        self._workflows: dict[str, Workflow[..., Any]] = {}
+        self._misfits: list[str] = []
+        self._breakpoints = Breakpoints(
+            terminal=spec.terminal,
+            ask=lambda: self._tell(Debugging()),
+            done=lambda: self._tell(Debugging(over=True)),
+        )
+
+    def run(self) -> None:
+        """Load, check, and do as ordered; returns when there is nothing left to do but to end."""
+        threading.Thread(target=self._listen, name="flowkit-orders", daemon=True).start()
+        if not self._load() or not self._check():
+            self._wait_for_end()
+            return
+        for order in self._ordered():
+            match order:
+                case Claim():
+                    self._claim()
+                case Yield(grace=grace, patient=patient):
+                    threading.Thread(target=self._give_back, args=(grace, patient), daemon=True).start()
+                case Start(number=number, wish=wish):
+                    threading.Thread(target=self._start, args=(number, wish), daemon=True).start()
+        if self._worker is not None:
+            self._worker.stop(0.0)
+
+    # --- the pipes --------------------------------------------------------------------------------------------------
+
+    def _tell(self, word: Said) -> None:
+        if os.getpid() != self._pid:
+            os._exit(0)  # user code has forked, and its copy of this process has come back here
+        line = encode(word) + b"\n"
+        with self._telling:
+            while line:
+                line = line[self._tells.write(line) or 0 :]
+
+    def _listen(self) -> None:
+        with os.fdopen(self._spec.listens, "rb") as pipe:
+            for line in pipe:
+                order = decode_order(line)
+                if isinstance(order, Debug):
+                    self._breakpoints.lend()  # here and now: at import the main thread is the one that waits
+                else:
+                    self._orders.put(order)
+        if hasattr(os, "killpg"):
+            os.killpg(0, signal.SIGKILL)  # the supervisor is gone: so goes this process, and what it has forked
+        os._exit(1)
+
+    def _ordered(self) -> Iterator[Order]:
+        while not isinstance(order := self._orders.get(), Leave):
+            yield order
+
+    def _wait_for_end(self) -> None:
+        for _ in self._ordered():
+            continue
+
+    # --- loading ----------------------------------------------------------------------------------------------------
+
+    def _load(self) -> bool:
+        decorated = Decorated()
+        started = time.monotonic()
+        stacks = os.fdopen(self._spec.stacks, "wb", buffering=0)
+        faulthandler.dump_traceback_later(self._spec.import_seconds, file=stacks)
+        module = import_user_app(self._spec.app)
+        faulthandler.cancel_dump_traceback_later()
+        seconds = time.monotonic() - started
+        if isinstance(module, BaseException):
+            error = load_error(self._spec.app, module)
+            self._tell(Broken(error=error, seconds=seconds, files=files_to_watch(module.__traceback__, module)))
+            return False
+        if (twice := decorated.twice()) is not None:
+            self._tell(Broken(error=twice, seconds=seconds, files=files_to_watch(None)))
+            return False
+        self._workflows = known_workflows()
+        self._tell(self._manifest(module, seconds))
+        return True
+
+    def _manifest(self, module: ModuleType, seconds: float) -> Loaded:
+        made = [self._workflows[name] for name in sorted(self._workflows)]
+        schemas = {workflow.name: schema_of(workflow) for workflow in made}
+        return Loaded(
+            code=project_sources(), seconds=seconds, workflows=tuple(describe_workflow(workflow) for workflow in made),
+            bodies={workflow.name: bodies_of(workflow) for workflow in made},
+            schemas={name: schema for name, schema in schemas.items() if schema is not None},
+            files=files_to_watch(None), found=tuple(name for name in vars(module) if not name.startswith("_")),
+        )  # fmt: skip
+
+    def _check(self) -> bool:
+        try:
+            driver = open_driver(self._spec.db)
+            checked, self._misfits = check_open_runs(driver, self._workflows, lambda runs: self._tell(Checking(runs=runs)))
+        except StoreError as error:
+            self._tell(Broken(error=store_error(error), seconds=0.0, files=files_to_watch(None)))
+            return False
+        self._flowkit = Flowkit(driver, worker=False, workflows=self._workflows.values())
+        self._tell(checked)
+        return True
+
+    # --- working ----------------------------------------------------------------------------------------------------
+
+    def _claim(self) -> None:
+        assert self._flowkit is not None
+        self._worker = Worker(self._flowkit.house, lambda: self._workflows)
+        self._worker.on_fatal = self._interrupted
+        self._worker.start()
+        self._flowkit.worker = self._worker
+        misfits, self._misfits = self._misfits, []
+        if self._spec.marks:
+            self._worker.take_up(misfits)  # each is judged by its own pass, which runs nothing before it fits
+        self._tell(Claiming())
+
+    def _interrupted(self, error: BaseException) -> None:
+        """A body raised KeyboardInterrupt: the worker gives all runs back, and then this process is of no use."""
+        worker = self._worker
+        assert worker is not None
+
+        def leave() -> None:
+            worker.stop()
+            sys.stderr.write(f"flowkit: workflow code raised {type(error).__name__}\n")
+            os._exit(1)
+
+        threading.Thread(target=leave, daemon=True).start()
+
+    def _give_back(self, grace: float, patient: bool) -> None:
+        worker = self._worker
+        if worker is None:
+            self._tell(Quiet())
+            self._tell(Drained(given_up=0))
+            return
+        worker.stop_claiming()
+        self._tell(Quiet())
+        drained = threading.Event()
+        threading.Thread(target=self._say_what_waits, args=(worker, drained), daemon=True).start()
+        spare = Execution.at_most_once if patient else _never
+        given_up = worker.stop(grace, spare=spare)
+        drained.set()
+        self._tell(Drained(given_up=given_up))
+
+    def _say_what_waits(self, worker: Worker, drained: threading.Event) -> None:
+        while not drained.wait(_WAITS_EVERY):
+            holding = worker.holding()
+            bodies = tuple(f"{execution.claim.id} {body.location}" for execution in holding for body in execution.bodies())
+            once = any(execution.at_most_once() for execution in holding)
+            if bodies:
+                self._tell(Waits(bodies=bodies, at_most_once=once))
+
+    def _start(self, number: int, wish: Any) -> None:
+        assert self._flowkit is not None
+        answer = start_as_wished(self._flowkit, self._workflows.get(wish.workflow), wish)
+        self._tell(Started(number=number, answer=answer))
+
+
+def _never(execution: Execution) -> bool:
+    return False
+
+
+def main() -> None:
+    """Be the child that the command line asks for."""
+    spec = msgspec.json.decode(sys.argv[1], type=Spec)
+    for descriptor in (spec.listens, spec.tells, spec.stacks):
+        os.set_inheritable(descriptor, False)  # programs that user code starts have no business with them
+    die_with(spec.parent)
+    guard_forks(spec.listens)
+    sys.argv = [spec.app]
+    try:
+        Child(spec).run()
+    except FlowkitError as error:
+        sys.stderr.write(f"flowkit: {error}\n")
+        os._exit(1)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # closed by user code, or nobody reads any more
+            stream.flush()
+    os._exit(0)  # threads of user code may run for ever, and an orderly exit would wait for them
+
+
+if __name__ == "__main__":
+    main()

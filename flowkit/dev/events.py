@@ -1,0 +1,76 @@
+"""What the supervisor's loop hears: from children, from the watcher, from pages and from the keyboard."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from flowkit.client.livecode import StartAnswer, StartWish
+from flowkit.dev.protocol import Word
+
+if TYPE_CHECKING:
+    from flowkit.dev.generation import Generation
+
+__all__ = ["Ended", "Event", "Heard", "Interrupted", "Killed", "Printed", "SavedFiles", "Stalled", "Wanted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A child said something."""
+
+    generation: Generation
+    word: Word
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """A child's import takes long; `stack` is what faulthandler wrote."""
+
+    generation: Generation
+    stack: str
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A line of a child's output."""
+
+    generation: Generation
+    stream: Literal["stdout", "stderr"]
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A child is gone; `code` as of `subprocess`, negative for a signal."""
+
+    generation: Generation
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class SavedFiles:
+    """These files have another content than before, or are gone."""
+
+    files: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A page wants a run started."""
+
+    wish: StartWish
+    answer: Future[StartAnswer]
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """Ctrl-C, or a polite signal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """A page wants the import ended that does not come to an end."""
+
+
+Event = Heard | Stalled | Printed | Ended | SavedFiles | Wanted | Interrupted | Killed

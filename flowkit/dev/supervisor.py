@@ -1,0 +1,395 @@
+"""The supervisor: one loop in the main thread that hears events and decides which generation loads, works and leaves.
+
+A save makes a *candidate*. When it has loaded and tried the open runs, the *serving* generation is asked to claim nothing
+more; once it is quiet the candidate claims, and the one before is a *former*: it drains, is kept for some seconds in case the
+new one dies at once, and leaves. A candidate that fails changes nothing. That two generations never write one run does not
+rest on these turns, but on the fence of every write.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import deque
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from flowkit.client.livecode import Fault, LoadError, StartAnswer, StartWish
+from flowkit.dev.events import Ended, Event, Heard, Interrupted, Killed, Printed, SavedFiles, Stalled, Wanted
+from flowkit.dev.generation import Generation
+from flowkit.dev.herald import Herald
+from flowkit.dev.live import Live
+from flowkit.dev.protocol import (
+    Broken,
+    Checked,
+    Checking,
+    Claim,
+    Claiming,
+    Debug,
+    Debugging,
+    Drained,
+    Leave,
+    Loaded,
+    Quiet,
+    Start,
+    Started,
+    Waits,
+    Word,
+    Yield,
+)
+from flowkit.dev.report import Output, Remark, Report, Saved, Stopped
+from flowkit.dev.settings import (
+    CHECK_SECONDS,
+    DEATHS,
+    DEATHS_SECONDS,
+    KEEP_SECONDS,
+    LATE_SECONDS,
+    MANY_SECONDS,
+    QUIET_SECONDS,
+    STOP_SECONDS,
+    Settings,
+)
+from flowkit.dev.terminal import lend_terminal, take_terminal_back
+from flowkit.dev.watch import Files, Watcher, folders_of
+from flowkit.engine.source import shown_path
+
+__all__ = ["Supervisor"]
+
+
+class Supervisor:
+    """Make it, give `live` to the inspector, and `run` it in the main thread."""
+
+    def __init__(self, settings: Settings, report: Report) -> None:
+        self._settings = settings
+        self._report = report
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self.live = Live(
+            settings.app,
+            wanted=lambda wish, answer: self._events.put(Wanted(wish, answer)),
+            killed=lambda: self._events.put(Killed()),
+        )
+        self._herald = Herald(report, self.live, app=settings.app, url=settings.url)
+        self._watcher = Watcher(Files(settings.globs, os.path.abspath(settings.db)), self._note_saved)
+        self._numbers = 0
+        self._candidate: Generation | None = None
+        self._serving: Generation | None = None
+        self._formers: list[Generation] = []
+        self._alive: set[Generation] = set()
+        self._promoting = False
+        self._took_over_at = 0.0
+        self._debugged: Generation | None = None
+        self._saved: set[str] = set()
+        self._load_at: float | None = None
+        self._deaths: deque[float] = deque(maxlen=DEATHS)
+        self._answers: dict[int, Future[StartAnswer]] = {}
+        self._stopping: float | None = None
+
+    # --- the loop ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Load, watch and serve until Ctrl-C or SIGTERM; when it returns, no child is left."""
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, self._interrupt) for number in numbers}
+        try:
+            self._watcher.add(folders_of(self._settings.app))
+            self._watcher.start()
+            self._load()
+            while self._stopping is None or self._alive:
+                self._step()
+        finally:
+            self._watcher.stop()
+            self._kill_all()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        self._report.tell(Stopped())
+
+    def _step(self) -> None:
+        now = time.monotonic()
+        due = self._next_deadline()
+        try:
+            event = self._events.get(timeout=max(0.0, due - now) if due is not None else None)
+        except Empty:
+            event = None
+        match event:
+            case Heard(generation=generation, word=word):
+                self._hear(generation, word)
+            case Printed(generation=generation, stream=stream, line=line):
+                self._report.tell(Output(code=generation.code, stream=stream, line=line))
+            case Stalled(generation=generation, stack=stack):
+                self._stalled(generation, stack)
+            case Ended(generation=generation, code=code):
+                self._ended(generation, code)
+            case SavedFiles(files=files):
+                self._files_saved(files)
+            case Wanted(wish=wish, answer=answer):
+                self._want(wish, answer)
+            case Interrupted():
+                self._stop()
+            case Killed():
+                self._kill_candidate()
+        self._meet_deadlines(time.monotonic())
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        self._events.put(Interrupted())  # a SimpleQueue may be put to from within its own get
+
+    def _children(self) -> list[Generation]:
+        return [child for child in (self._candidate, self._serving, *self._formers) if child is not None]
+
+    def _next_deadline(self) -> float | None:
+        found = [child.deadline for child in self._children() if child.deadline is not None and child is not self._debugged]
+        if self._load_at is not None and self._may_load():
+            found.append(self._load_at)
+        return min(found, default=None)
+
+    def _meet_deadlines(self, now: float) -> None:
+        for child in self._children():
+            if child.deadline is not None and now >= child.deadline and child is not self._debugged:
+                child.deadline = None
+                self._too_late(child)
+        if self._load_at is not None and now >= self._load_at and self._may_load():
+            self._load()
+
+    def _may_load(self) -> bool:
+        return not self._promoting and self._debugged is None and self._stopping is None
+
+    def _too_late(self, child: Generation) -> None:
+        """A candidate that does not get through its check, a former that does not end, or one whose keeping is over."""
+        if child is self._candidate and not self._promoting:
+            error = LoadError(type="Stuck", message=f"the check of open runs did not end within {CHECK_SECONDS:g} s")
+            self._refuse(child, error)
+        elif child is self._serving and self._promoting:
+            self._claim_now()
+        elif child.drained and not child.leaving:
+            child.leaving = True
+            child.order(Leave())
+            child.deadline = time.monotonic() + LATE_SECONDS
+        else:
+            child.kill()
+
+    # --- loading ----------------------------------------------------------------------------------------------------
+
+    def _note_saved(self, files: list[str]) -> None:
+        self._events.put(SavedFiles(files))
+
+    def _files_saved(self, files: list[str]) -> None:
+        if self._stopping is not None:
+            return
+        self._saved.update(files)
+        self._deaths.clear()
+        self._load_at = time.monotonic() + (MANY_SECONDS if len(self._saved) > 1 else 0.0)
+        if self._may_load():
+            self._drop_candidate()
+
+    def _drop_candidate(self) -> None:
+        child, self._candidate = self._candidate, None
+        if child is not None:
+            child.kill()
+
+    def _load(self) -> None:
+        self._load_at = None
+        if self._saved:
+            self._report.tell(Saved(files=tuple(shown_path(file) for file in sorted(self._saved))))
+            self._saved.clear()
+        self._numbers += 1
+        self._drop_candidate()
+        self._candidate = Generation(
+            self._numbers, self._settings.app, self._settings.db, import_seconds=self._settings.import_seconds,
+            marks=self._settings.works, terminal=self._settings.terminal, post=self._events.put,
+        )  # fmt: skip
+        self._alive.add(self._candidate)
+        self._herald.loading()
+
+    def _hear(self, child: Generation, word: Word) -> None:
+        match word:
+            case Loaded() if child is self._candidate:
+                child.loaded = word
+                child.deadline = time.monotonic() + CHECK_SECONDS
+                self._watch(word.files)
+            case Broken(error=error, files=files) if child is self._candidate:
+                self._watch(files)
+                self._refuse(child, error)
+            case Checking(runs=runs) if child is self._candidate:
+                self._herald.checking(runs)
+            case Checked() if child is self._candidate:
+                child.checked, child.deadline = word, None
+                self._promote()
+            case Quiet() if child is self._serving and self._promoting:
+                self._claim_now()
+            case Claiming() if child is self._candidate:
+                self._took_over(child)
+            case Debugging(over=over):
+                self._debug(child, over)
+            case Waits(bodies=bodies, at_most_once=once):
+                self._waiting(child, bodies, once)
+            case Drained():
+                self._drained(child)
+            case Started(number=number, answer=answer):
+                self._answers.pop(number, Future()).set_result(answer)
+            case _:
+                return  # of a candidate that was dropped meanwhile
+
+    def _debug(self, child: Generation, over: bool) -> None:
+        """A debugger has the terminal, and its process is neither replaced nor ended meanwhile; or it is done."""
+        if over and child is not self._debugged:
+            return
+        self._debugged = None if over else child
+        if over:
+            take_terminal_back()
+        else:
+            lend_terminal(child.pid)
+            child.order(Debug())
+
+    def _watch(self, files: tuple[str, ...]) -> None:
+        self._watcher.add({os.path.dirname(file) for file in files})
+
+    def _refuse(self, child: Generation, error: LoadError) -> None:
+        self._drop_candidate()
+        self._herald.broken(child, error, self._running())
+
+    def _running(self) -> str:
+        return self._serving.code if self._serving is not None else ""
+
+    def _stalled(self, child: Generation, stack: str) -> None:
+        if child is not self._candidate:
+            return
+        self._herald.stalled(stack, self._running())
+
+    def _kill_candidate(self) -> None:
+        child = self._candidate
+        if child is not None and child.loaded is None:
+            self._refuse(child, LoadError(type="Killed", message="the import was ended by hand"))
+
+    # --- handing over -----------------------------------------------------------------------------------------------
+
+    def _promote(self) -> None:
+        """The candidate is ready: have the serving generation claim nothing more, then let it claim."""
+        self._promoting = True
+        serving = self._serving
+        if serving is None or not self._settings.works:
+            self._claim_now()
+            return
+        serving.order(Yield(grace=self._settings.grace))
+        serving.deadline = time.monotonic() + QUIET_SECONDS
+
+    def _claim_now(self) -> None:
+        candidate = self._candidate
+        if candidate is None:
+            return
+        if self._serving is not None:
+            self._serving.deadline = None
+        if self._settings.works:
+            candidate.order(Claim())
+        else:
+            self._took_over(candidate)
+
+    def _took_over(self, child: Generation) -> None:
+        now = time.monotonic()
+        former, self._serving, self._candidate = self._serving, child, None
+        self._promoting, self._took_over_at = False, now
+        for older in self._formers:
+            if older.drained:
+                older.deadline = now
+        if former is not None:
+            former.deadline = now + (self._settings.grace + LATE_SECONDS if not former.drained else KEEP_SECONDS)
+            former.drained = former.drained or not self._settings.works
+            self._formers.append(former)
+        self._herald.loaded(child, former)
+
+    def _waiting(self, child: Generation, bodies: tuple[str, ...], once: bool) -> None:
+        if self._stopping is not None:
+            self._herald.waits(child, bodies, "waits for")
+        elif once:
+            child.deadline = None  # such a body is never ended by a reload
+            self._herald.waits(child, bodies, "stays for a body that may run only once")
+
+    def _drained(self, child: Generation) -> None:
+        if child is self._serving and self._stopping is None:
+            child.drained = self._promoting  # else it was to leave, and works again
+            return
+        child.drained = True
+        keep = 0.0 if self._stopping is not None else self._took_over_at + KEEP_SECONDS - time.monotonic()
+        child.deadline = time.monotonic() + max(0.0, keep)
+
+    # --- ends -------------------------------------------------------------------------------------------------------
+
+    def _kill_all(self) -> None:
+        for child in self._alive:
+            child.kill()
+
+    def _ended(self, child: Generation, code: int) -> None:
+        self._alive.discard(child)
+        self._debug(child, over=True)
+        if child in self._formers:
+            self._formers.remove(child)
+        elif child is self._candidate:
+            self._candidate_died(child, code)
+        elif child is self._serving:
+            self._serving_died(child, code)
+
+    def _candidate_died(self, child: Generation, code: int) -> None:
+        self._candidate = None
+        if self._promoting:
+            self._promoting = False
+            self._go_back_to(self._serving)
+        if self._stopping is not None:
+            return
+        self._herald.died_loading(child, code, self._running())
+
+    def _go_back_to(self, child: Generation | None) -> None:
+        """A generation that was to leave works again."""
+        if child is not None:
+            child.deadline, child.drained = None, False
+            child.order(Claim())
+
+    def _serving_died(self, child: Generation, code: int) -> None:
+        now = time.monotonic()
+        self._serving = None
+        if self._stopping is not None:
+            return
+        former = self._formers[-1] if self._formers and now < self._took_over_at + KEEP_SECONDS else None
+        if former is not None and self._settings.works:
+            self._formers.remove(former)
+            self._serving = former
+            self._go_back_to(former)
+            self._herald.died(child, code, f"back on {former.code}", former.code)
+            return
+        if self._promoting:  # the next one is ready: let it work
+            self._herald.died(child, code, "the next code takes over", "")
+            self._claim_now()
+            return
+        self._deaths.append(now)
+        if len(self._deaths) == DEATHS and now - self._deaths[0] < DEATHS_SECONDS:
+            often = f"that was {DEATHS} times in {DEATHS_SECONDS:g} s, so it starts again at the next save"
+            self._herald.died(child, code, often, "")
+            return
+        self._herald.died(child, code, "it starts again", "")
+        if self._candidate is None:
+            self._load()
+
+    # --- wishes -----------------------------------------------------------------------------------------------------
+
+    def _want(self, wish: StartWish, answer: Future[StartAnswer]) -> None:
+        if self._serving is None:
+            answer.set_result(StartAnswer(faults=(Fault(field="", message="no code is running yet"),)))
+            return
+        self._numbers += 1
+        self._answers[self._numbers] = answer
+        self._serving.order(Start(number=self._numbers, wish=wish))
+
+    def _stop(self) -> None:
+        """The first time: drain, then end. The second time: now."""
+        now = time.monotonic()
+        if self._stopping is not None:
+            self._kill_all()
+            return
+        self._stopping = now
+        self._watcher.stop()
+        self._drop_candidate()
+        for child in self._children():
+            child.deadline = now + STOP_SECONDS + LATE_SECONDS
+            child.order(Yield(grace=STOP_SECONDS, patient=False))
+        if self._serving is not None and not self._settings.works:
+            self._serving.order(Leave())
+        self._report.tell(Remark(text=f"stopping: bodies have {STOP_SECONDS:g} s to end; Ctrl-C again stops now"))

@@ -1,0 +1,93 @@
+"""The inspector beside the code: it answers whatever the code does, and starts runs through it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.dev.harness import APP, Dev, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(30)]
+
+Start = Callable[..., Dev]
+
+
+@pytest.fixture(autouse=True)
+def app(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+
+
+def ask(url: str, form: dict[str, str] | None = None) -> tuple[int, str]:
+    """Status and body of a page; with a form, posted as a page of the inspector itself would."""
+    data = None if form is None else urllib.parse.urlencode(form).encode()
+    headers = {"Sec-Fetch-Site": "same-origin"} if form is not None else {}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=8) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def start(url: str, **fields: Any) -> tuple[int, dict[str, Any]]:
+    status, body = ask(f"{url}workflows/checkout/start.json", {name.replace("a_", "a."): str(fields[name]) for name in fields})
+    return status, json.loads(body)
+
+
+def test_the_form_starts_a_run_through_the_loaded_code(dev: Start) -> None:
+    made = dev()
+    url = made.wait("ready")["url"]
+    made.wait("loaded")
+
+    good = start(url, a_n="7", id="r-7", tags="vip")
+    bad = start(url, a_n='"x"', id="r-8")
+    taken = start(url, a_n="8", id="r-7")
+
+    assert good == (200, {"id": "r-7", "created": True, "href": "/runs/r-7"})
+    assert (bad[0], bad[1]["faults"][0]["field"]) == (422, "n")
+    assert (taken[0], taken[1]["faults"][0]["field"]) == (422, "id")
+    until(lambda: made.log() == ["charge 7"], "the run is worked on")
+    with made.client() as client:
+        assert [row.tags for row in client.runs()] == [("vip",)]
+
+
+def test_pages_answer_while_the_code_is_broken_and_say_so(dev: Start) -> None:
+    made = dev()
+    url = made.wait("ready")["url"]
+    good = made.wait("loaded")
+
+    made.save("def (\n")
+    made.wait("broken")
+
+    status, page = ask(url)
+    assert status == 200
+    assert "SyntaxError" in page
+    assert f"{good['code']} keeps running" in page
+
+
+def test_beside_another_dev_the_inspector_only_looks(dev: Start) -> None:
+    dev().wait("loaded")
+    second = dev()
+    url = second.wait("ready", seconds=10)["url"]
+    second.wait("loaded")
+
+    assert ask(f"{url}workflows/checkout/start", {"a.n": "1"})[0] == 405
+    assert "another flowkit dev" in ask(url)[1]
+
+
+def test_a_given_port_is_strict(dev: Start) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+
+        made = dev("app.py", "--port", str(taken.getsockname()[1]))
+
+        assert made.process.wait(8) == 2
