@@ -26,7 +26,30 @@ VERSION = 1
 MIN_WRITER = 1
 """The oldest code that may write a file of this schema."""
 
-_TABLES = """
+_ENTRY_COLUMNS = """\
+  run INTEGER NOT NULL REFERENCES runs(seq),
+  seq INTEGER NOT NULL,
+  parent INTEGER NOT NULL,
+  location TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  status TEXT NOT NULL,
+  attempts INTEGER NOT NULL,
+  round INTEGER NOT NULL,
+  created_at REAL NOT NULL,
+  started_at REAL,
+  settled_at REAL,
+  due_at REAL,
+  rollback TEXT NOT NULL,
+  source TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  crc INTEGER NOT NULL,
+  args_crc INTEGER NOT NULL,
+  output TEXT,
+  error TEXT,
+  patch TEXT,
+  args TEXT"""
+
+_TABLES = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 
 CREATE TABLE runs (
@@ -91,53 +114,13 @@ CREATE TABLE run_tags (
 ) WITHOUT ROWID;
 
 CREATE TABLE entries (
-  run INTEGER NOT NULL REFERENCES runs(seq),
-  seq INTEGER NOT NULL,
-  parent INTEGER NOT NULL,
-  location TEXT NOT NULL,
-  kind TEXT NOT NULL,
-  status TEXT NOT NULL,
-  attempts INTEGER NOT NULL,
-  round INTEGER NOT NULL,
-  created_at REAL NOT NULL,
-  started_at REAL,
-  settled_at REAL,
-  due_at REAL,
-  rollback TEXT NOT NULL,
-  source TEXT NOT NULL,
-  size INTEGER NOT NULL,
-  crc INTEGER NOT NULL,
-  args_crc INTEGER NOT NULL,
-  output TEXT,
-  error TEXT,
-  patch TEXT,
-  args TEXT
+{_ENTRY_COLUMNS}
 );
 CREATE UNIQUE INDEX entries_seq ON entries (run, seq);
 CREATE INDEX entries_open ON entries (run) WHERE settled_at IS NULL;
 
 CREATE TABLE archive (
-  run INTEGER NOT NULL REFERENCES runs(seq),
-  seq INTEGER NOT NULL,
-  parent INTEGER NOT NULL,
-  location TEXT NOT NULL,
-  kind TEXT NOT NULL,
-  status TEXT NOT NULL,
-  attempts INTEGER NOT NULL,
-  round INTEGER NOT NULL,
-  created_at REAL NOT NULL,
-  started_at REAL,
-  settled_at REAL,
-  due_at REAL,
-  rollback TEXT NOT NULL,
-  source TEXT NOT NULL,
-  size INTEGER NOT NULL,
-  crc INTEGER NOT NULL,
-  args_crc INTEGER NOT NULL,
-  output TEXT,
-  error TEXT,
-  patch TEXT,
-  args TEXT,
+{_ENTRY_COLUMNS},
   archived_at REAL NOT NULL,
   why TEXT NOT NULL,
   at_head INTEGER NOT NULL
