@@ -5,13 +5,14 @@ Bodies report to a file named by FLOWKIT_TEST_LOG, one line each, and may be tol
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
 
-from flowkit import receive, step, stopping, workflow
+from flowkit import join, receive, step, stopping, workflow
 
-__all__ = ["answers", "dies", "lingers", "shares", "stands_by"]
+__all__ = ["answers", "dies", "joins", "joins_async", "lingers", "shares", "stands_by"]
 
 
 def say(line: str) -> None:
@@ -81,3 +82,22 @@ def answers() -> None:
     """Answers one question."""
     question = receive("question", completable=True)
     question.complete(question.data + 1)
+
+
+@step
+async def who_async() -> int:
+    """This process, found out on the loop."""
+    await asyncio.sleep(0)
+    return os.getpid()
+
+
+@workflow
+def joins() -> dict[str, int]:
+    """Two plain branches."""
+    return join(a=who, b=who)
+
+
+@workflow
+async def joins_async() -> int:
+    """An async body, and a plain one in a thread."""
+    return await who_async() + await who.aio()

@@ -1,8 +1,8 @@
 """Leaving: bodies get their grace, runs go back, and nothing of a handle stays behind."""
 
 import asyncio
-import gc
-import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 import flowkit
 from flowkit import StoreError, receive, sleep, step, stopping, workflow
 from flowkit.client import Flowkit
+from tests.house.source import ROOT
 from tests.runtime.waiting import until
 
 
@@ -152,46 +153,44 @@ def test_a_closed_handle_refuses_and_may_be_closed_again(path: Path) -> None:
     fk.close()
 
 
-def ours() -> set[str]:
-    """The names of flowkit's threads, but for those that every `flowkit.aio` handle shares."""
+_USE = """
+import gc, os, sys, threading, time
+import flowkit
+from tests.runtime import flows
+
+def ours():
     names = {thread.name for thread in threading.enumerate()}
-    return {name for name in names if name.startswith(("flowkit", "asyncio")) and not name.startswith("flowkit-aio")}
+    return {name for name in names if name.startswith(("flowkit", "asyncio"))}
 
-
-def descriptors() -> int:
+def descriptors():
     gc.collect()
     return len(os.listdir("/dev/fd"))
 
+def settled(look):
+    end = time.monotonic() + 5
+    while not look() and time.monotonic() < end:
+        time.sleep(0.01)
+    return look()
+
+def use():
+    with flowkit.open(sys.argv[1]) as fk:
+        fk.run(None, flows.joins)
+        fk.run(None, flows.joins_async)
+        list(fk.start(None, flows.joins).watch())
+
+use()
+assert settled(lambda: not ours()), ours()
+before = descriptors()
+use()
+assert settled(lambda: not ours()), ours()
+assert settled(lambda: descriptors() <= before), (before, descriptors())
+"""
+
 
 def test_nothing_of_a_handle_stays_behind(path: Path) -> None:
-    @step
-    def plain() -> int:
-        return 1
+    """In a process of its own, where no other test has left anything."""
+    done = subprocess.run(
+        [sys.executable, "-c", _USE, str(path)], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+    )
 
-    @step
-    async def looped() -> int:
-        await asyncio.sleep(0)
-        return 2
-
-    @workflow
-    def works() -> dict[str, int]:
-        return flowkit.join(a=plain, b=plain)
-
-    @workflow
-    async def works_async() -> int:
-        return await looped() + await plain.aio()
-
-    def use() -> None:
-        with flowkit.open(path) as fk:
-            fk.run(None, works)
-            fk.run(None, works_async)
-            list(fk.start(None, works).watch())
-
-    use()
-    until(lambda: not ours())
-    before = descriptors()
-
-    use()
-
-    until(lambda: not ours())
-    until(lambda: descriptors() <= before)
+    assert (done.returncode, done.stderr) == (0, "")
