@@ -8,10 +8,10 @@ ARGS ?=
 TYPED := flowkit $(if $(wildcard inspector/*.py),inspector)
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo bench torture fmt clean
+.PHONY: help test demo demo-resume bench torture fmt clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 test: $(VENV)/.installed-dev ## Lint, check formatting and types, run every test (ARGS="-m 'not slow'" narrows it)
 	$(BIN)/ruff check .
@@ -19,7 +19,10 @@ test: $(VENV)/.installed-dev ## Lint, check formatting and types, run every test
 	$(BIN)/mypy $(TYPED)
 	@$(BIN)/python -m pytest -n $(LANES) $(ARGS)
 
-demo: $(VENV)/.installed ## Run the demo: a workflow is killed and goes on
+demo: $(VENV)/.installed ## A shop in trouble under `flowkit dev`: see it, mend it, recover (ARGS=./demo keeps it there)
+	@$(BIN)/python examples/demo_dev.py $(ARGS)
+
+demo-resume: $(VENV)/.installed ## A workflow is killed and goes on
 	$(BIN)/python examples/demo.py
 
 bench: $(VENV)/.installed-dev ## Measure, and compare with the budgets
