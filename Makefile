@@ -8,7 +8,7 @@ ARGS ?=
 TYPED := flowkit $(if $(wildcard inspector/*.py),inspector)
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo demo-resume bench torture fmt clean
+.PHONY: help test demo bench torture fmt clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -19,11 +19,11 @@ test: $(VENV)/.installed-dev ## Lint, check formatting and types, run every test
 	$(BIN)/mypy $(TYPED)
 	@$(BIN)/python -m pytest -n $(LANES) $(ARGS)
 
-demo: $(VENV)/.installed ## A shop in trouble under `flowkit dev`: see it, mend it, recover (ARGS=./demo keeps it there)
-	@$(BIN)/python examples/demo_dev.py $(ARGS)
-
-demo-resume: $(VENV)/.installed ## A workflow is killed and goes on
-	$(BIN)/python examples/demo.py
+# The second part serves until Ctrl-C; where nobody can press it, a few seconds show that it does.
+demo: $(VENV)/.installed ## A workflow is killed and goes on; then a shop in trouble under `flowkit dev` (ARGS=./demo keeps it)
+	@$(BIN)/python examples/demo.py
+	@echo
+	@if [ -t 1 ]; then $(BIN)/python examples/demo_dev.py $(ARGS); else $(BIN)/python examples/demo_dev.py --seconds 5 $(ARGS); fi
 
 bench: $(VENV)/.installed-dev ## Measure, and compare with the budgets
 	$(BIN)/python -m tests.bench $(ARGS)

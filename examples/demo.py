@@ -1,6 +1,6 @@
 """What flowkit is for, in a few seconds: a workflow is killed in the middle of its work, and loses none of it.
 
-    make demo-resume        (or: python examples/demo.py)
+    make demo               (or: python examples/demo.py)
 
 It runs `examples/manifest.py` over the folder of the Python standard library in a process of its own, kills that process
 with SIGKILL, starts another one, and has `sha256sum` check what came out. Everything happens in a temporary folder.
