@@ -123,7 +123,7 @@ class AwaitingPort:
         running = scope.running
         if (verdict := running.verdicts.pop(call.location, None)) is not None:
             return verdict
-        if (refusal := refusal_of(running, call)) is not None:
+        if (refusal := refusal_of(scope, call)) is not None:
             raise refusal
         if call.awaits:
             return await self._inline(scope, call)
@@ -143,8 +143,11 @@ class AwaitingPort:
                 cancelled = True
                 task.cancel()
 
-        live = live_body(running, call, lambda verdict: running.host.loop.call(deliver))
+        live = live_body(running, call, lambda verdict: running.host.loop.at_once(deliver))
         scope.strand.body = live
+        if scope.strand.stop is not None:  # asked once more, now that whoever stops the strand sees the body
+            scope.strand.body = None
+            raise scope.strand.stop
         number = running.host.watchdog.enter(live)
         token = current.set(BodyScope(scope, live, call.name, call.state))
         outcome: Outcome[Any]

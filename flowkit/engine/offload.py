@@ -39,8 +39,8 @@ def run_pooled(scope: Scope, call: BodyCall, done: Callable[[Any], None]) -> Non
 
     context = copy_context()
     live = live_body(running, call, interrupt)
-    scope.strand.body = live
-    pool.run(job)
+    if _begins(scope, live, done):
+        pool.run(job)
 
 
 def run_looped(scope: Scope, call: BodyCall, done: Callable[[Any], None]) -> None:
@@ -73,10 +73,19 @@ def run_looped(scope: Scope, call: BodyCall, done: Callable[[Any], None]) -> Non
 
     context = copy_context()
     live = live_body(running, call, interrupt)
-    scope.strand.body = live
-    running.host.loop.call(start)
+    if _begins(scope, live, done):
+        running.host.loop.call(start)
 
 
 def _cancel_all(tasks: list[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
+
+
+def _begins(scope: Scope, live: LiveBody, done: Callable[[Any], None]) -> bool:
+    """Whether the body may still begin. It is seen by whoever stops the strand before that is asked, so nobody slips through."""
+    scope.strand.body = live
+    if scope.strand.stop is None or not live.end("stopped"):
+        return True
+    done(None)
+    return False

@@ -118,7 +118,7 @@ class PlainPort:
         running = scope.running
         if (verdict := running.verdicts.pop(call.location, None)) is not None:
             return verdict
-        if (refusal := refusal_of(running, call)) is not None:
+        if (refusal := refusal_of(scope, call)) is not None:
             raise refusal
         if call.awaits:
             return self._waited(scope, call, run_looped)
@@ -137,6 +137,8 @@ class PlainPort:
         live = live_body(running, call, interrupt)
         scope.strand.body = live
         try:
+            if scope.strand.stop is not None:  # asked once more, now that whoever stops the strand sees the body
+                raise scope.strand.stop
             outcome = run_body(scope, call, live)
         finally:
             scope.strand.body = None

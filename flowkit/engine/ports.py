@@ -104,11 +104,13 @@ class Port(Protocol):
         ...
 
 
-def refusal_of(running: Pass, call: BodyCall) -> BaseException | None:
-    """What keeps a body from beginning. An evict does not once it is written down that the body may begin only once: the next
-    pass would have to take it for interrupted.
+def refusal_of(scope: Scope, call: BodyCall) -> BaseException | None:
+    """What keeps a body from beginning: its strand is over, or nothing new begins in the pass. An evict does not, once it is
+    written down that the body may begin only once: the next pass would have to take it for interrupted.
     """
-    refusal = running.refusing
+    if scope.strand.stop is not None:
+        return scope.strand.stop
+    refusal = scope.running.refusing
     return None if call.at_most_once and isinstance(refusal, Evicted) else refusal
 
 

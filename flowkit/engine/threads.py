@@ -115,6 +115,13 @@ class LoopThread:
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(job)
 
+    def at_once(self, job: Job) -> None:
+        """Run `job` now if this is the loop's own thread, else soon on the loop: nothing else there goes on in between."""
+        if self._thread is not None and self._thread is threading.current_thread():
+            job()
+        else:
+            self.call(job)
+
     def close(self) -> None:
         """Cancel what still runs there and stop the loop."""
         with self._lock:

@@ -8,6 +8,7 @@ from typing import Literal
 from flowkit.client.livecode import Cause, CodeState, LoadError, SourceLine
 
 from ..urls import with_query
+from .states import Part, Piece, Sentence, marked, pieces
 from .times import length
 from .values import shown
 
@@ -16,13 +17,14 @@ __all__ = ["Banner", "CauseView", "banner_of", "causes_of"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CauseView:
-    """Why some runs do not fit, and what to write where."""
+    """Why some runs do not fit, and what to write where. `imports` is an import line that the lines need besides."""
 
     title: str
-    said: str
+    said: tuple[Piece, ...]
     source: str
     lines: str
-    advice: str
+    imports: str
+    advice: tuple[Piece, ...]
     runs_href: str
 
 
@@ -100,9 +102,24 @@ def causes_of(state: CodeState) -> tuple[CauseView, ...]:
 
 def _cause(cause: Cause) -> CauseView:
     runs = "1 run" if cause.runs == 1 else f"{cause.runs:,} runs"
+    advice, imports = _apart(cause.advice)
     return CauseView(
         title=f"{runs} of {shown(cause.workflow)}",
-        said=f"history has {shown(cause.recorded)} at {shown(cause.location)}, the code makes {shown(cause.made) or 'nothing'}",
-        source=shown(cause.source), lines="\n".join(shown(line) for line in cause.lines), advice=shown(cause.advice),
+        said=pieces(_said(cause), 0.0), source=shown(cause.source), lines="\n".join(shown(line) for line in cause.lines),
+        imports=shown(imports), advice=pieces(marked(advice), 0.0),
         runs_href=with_query("/runs", status="blocked", workflow=cause.workflow),
     )  # fmt: skip
+
+
+def _said(cause: Cause) -> Sentence:
+    place = Part(cause.location or "the workflow itself", form="code")
+    if not cause.recorded:
+        return (Part("code and history do not fit at "), place)
+    makes = marked(cause.made or "nothing")
+    return (Part("history has "), *marked(cause.recorded), Part(" at "), place, Part(", the code makes "), *makes)
+
+
+def _apart(advice: str) -> tuple[str, str]:
+    """The words of an advice, and the import line at its end, if there is one."""
+    words, _, last = advice.rpartition("; ")
+    return (words, last) if last.startswith("from ") and " import " in last else (advice, "")

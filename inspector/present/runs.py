@@ -11,7 +11,7 @@ from flowkit.client.verbs import OFFERED
 from flowkit.core.run import STATUSES, TERMINAL
 
 from ..urls import run_url, with_query
-from .states import Failure, Piece, State, pieces, run_sentence, run_state, unattended
+from .states import Failure, Misfit, Piece, State, held_by_code, pieces, run_sentence, run_state, unattended
 from .times import Stamp, length, stamp
 from .values import shown
 
@@ -86,7 +86,10 @@ class RunItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What needs a human: one run, or several with the same workflow, step and error."""
+    """What needs a human: one run, or several with the same workflow, step and error.
+
+    `advice_href` is the page that says what to do where no verb helps, because only other code does.
+    """
 
     item: RunItem
     count: int
@@ -94,6 +97,7 @@ class Need:
     since: Stamp | None
     reason: str
     verb: VerbView | None
+    advice_href: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,43 +109,49 @@ class CountView:
     href: str
 
 
-def run_item(row: RunRow, now: float, failure: Failure | None = None, alive: Collection[int] = ()) -> RunItem:
+def run_item(row: RunRow, now: float, why: Failure | Misfit | None = None, alive: Collection[int] = ()) -> RunItem:
     """A run as a row of a list."""
     end = row.finished_at if row.status in TERMINAL else now
     begun = row.started_at if row.started_at is not None else row.created_at
     return RunItem(
         seq=row.seq, id=row.id, label=shown(row.id), href=run_url(row.id), workflow=shown(row.workflow),
-        workflow_href=with_query("/runs", workflow=row.workflow), state=run_state(row, failure),
-        unattended=unattended(row, alive, now), sentence=pieces(run_sentence(row, now, failure), now), attempts=row.attempts,
+        workflow_href=with_query("/runs", workflow=row.workflow), state=run_state(row, why),
+        unattended=unattended(row, alive, now), sentence=pieces(run_sentence(row, now, why), now), attempts=row.attempts,
         started=stamp(begun, now), took=length((end or now) - begun) if row.passes or end != now else "",
         tags=tuple(Tag(shown(tag), with_query("/runs", tag=tag)) for tag in row.tags),
     )  # fmt: skip
 
 
 def needs(
-    rows: Sequence[RunRow], failures: Mapping[int, Failure], now: float, alive: Collection[int], limit: int = 20
+    rows: Sequence[RunRow], reasons: Mapping[int, Failure | Misfit], now: float, alive: Collection[int], limit: int = 20
 ) -> tuple[Need, ...]:
     """What needs a human, most recent first; runs that stopped for the same reason are one."""
-    groups: dict[tuple[str, str, str], list[RunRow]] = {}
+    groups: dict[tuple[str, ...], list[RunRow]] = {}
     for row in rows:
-        groups.setdefault(_reason(row, failures.get(row.seq)), []).append(row)
-    found = [_need(group, failures, now, alive) for group in groups.values()]
+        groups.setdefault(_reason(row, reasons.get(row.seq)), []).append(row)
+    found = [_need(group, reasons, now, alive) for group in groups.values()]
     return tuple(sorted(found, key=lambda need: need.since.at if need.since else 0.0, reverse=True)[:limit])
 
 
-def _reason(row: RunRow, failure: Failure | None) -> tuple[str, str, str]:
-    if failure is not None:
-        return row.workflow, failure.location, failure.type
+def _reason(row: RunRow, why: Failure | Misfit | None) -> tuple[str, ...]:
+    match why:
+        case Failure(location=location, type=type):
+            return row.workflow, location, type
+        case Misfit(kind, name, asked_kind, asked_name):
+            return row.workflow, kind, name, asked_kind, asked_name
     return row.workflow, row.status, (row.error_line or "").partition(":")[0]
 
 
-def _need(group: list[RunRow], failures: Mapping[int, Failure], now: float, alive: Collection[int]) -> Need:
+def _need(group: list[RunRow], reasons: Mapping[int, Failure | Misfit], now: float, alive: Collection[int]) -> Need:
     newest = max(group, key=lambda row: row.updated_at)
-    item = run_item(newest, now, failures.get(newest.seq), alive)
+    item = run_item(newest, now, reasons.get(newest.seq), alive)
     href = item.href if len(group) == 1 else with_query("/runs", status=newest.status, workflow=newest.workflow)
     reason = "".join(piece.text for piece in item.sentence)
     verb = main_verb(newest) if len(group) == 1 else None
-    return Need(item=item, count=len(group), href=href, since=stamp(newest.updated_at, now), reason=reason, verb=verb)
+    return Need(
+        item=item, count=len(group), href=href, since=stamp(newest.updated_at, now), reason=reason, verb=verb,
+        advice_href=item.href if held_by_code(newest) else "",
+    )  # fmt: skip
 
 
 def count_views(counts: Mapping[str, Count]) -> tuple[CountView, ...]:
@@ -162,8 +172,8 @@ def verbs_of(row: RunRow) -> tuple[VerbView, ...]:
 
 
 def main_verb(row: RunRow) -> VerbView | None:
-    """The verb that most likely puts a run right."""
-    likeliest = _likeliest(row)
+    """The verb that most likely puts a run right; none where only other code does."""
+    likeliest = "" if held_by_code(row) else _likeliest(row)
     return _verb(row.id, likeliest, True) if likeliest else None
 
 

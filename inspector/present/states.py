@@ -6,7 +6,7 @@ run's state is read off its row alone, never guessed from its entries.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,12 +19,16 @@ from .values import shown
 __all__ = [
     "UNATTENDED_SECONDS",
     "Failure",
+    "Misfit",
     "Part",
     "Piece",
     "Sentence",
     "State",
     "entry_state",
     "failure_of",
+    "held_by_code",
+    "marked",
+    "misfit_of",
     "pieces",
     "plain",
     "run_sentence",
@@ -80,6 +84,16 @@ class Failure:
     seq: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """What history has where a run is held by code, and what the code makes there; no `asked_kind`: nothing."""
+
+    recorded_kind: str
+    recorded_name: str
+    asked_kind: str = ""
+    asked_name: str = ""
+
+
 _RUN: dict[str, State] = {
     "pending": State("pending", "pending", "active"),
     "running": State("running", "running", "active"),
@@ -107,18 +121,18 @@ _QUARANTINED = State("quarantined", "blocked", "bad", "quarantined")
 _UNKNOWN = State("pending", "unknown", "attention")
 
 
-def run_state(row: RunRow, failure: Failure | None = None) -> State:
-    """The state of a run; `failure` is why it failed, where that is known."""
+def run_state(row: RunRow, why: Failure | Misfit | None = None) -> State:
+    """The state of a run; `why` it failed or is held, where that is known."""
     match row.status:
         case "sleeping" if row.waiting is not None:
             return _WAITING
         case "sleeping" if _retries(row):
             return _RETRYING
-        case "blocked" if not _held_by_code(row):
+        case "blocked" if not held_by_code(row):
             return _QUARANTINED
         case "failed" if row.ending:
             return State("failed", "failed", "bad", "rollback unfinished")
-        case "failed" if failure is not None and failure.kind == "exhausted":
+        case "failed" if isinstance(why, Failure) and why.kind == "exhausted":
             return State("exhausted", "failed", "bad", "exhausted")
     return _RUN.get(row.status, _UNKNOWN)
 
@@ -146,8 +160,9 @@ def _retries(row: RunRow) -> bool:
     return row.error_line is not None and row.attempts > 0 and row.wake_at is not None
 
 
-def _held_by_code(row: RunRow) -> bool:
-    return not row.crashes or (row.error_line or "").startswith(_DIVERGED)
+def held_by_code(row: RunRow) -> bool:
+    """Whether a blocked run waits for code that fits its history; the other blocked ones are quarantined."""
+    return row.status == "blocked" and (not row.crashes or (row.error_line or "").startswith(_DIVERGED))
 
 
 def failure_of(row: RunRow, error: str, type: str, entry: Entry | None) -> Failure:
@@ -162,6 +177,13 @@ def failure_of(row: RunRow, error: str, type: str, entry: Entry | None) -> Failu
     place = row.current or "" if entry is None and row.ending else "" if entry is None else entry.location
     attempts = row.attempts if entry is None else entry.attempts
     return Failure(place, kind, attempts, error.partition("\n")[0][:200], type, 0 if entry is None else entry.seq)
+
+
+def misfit_of(attributes: Mapping[str, object]) -> Misfit | None:
+    """What does not fit, from the attributes of the recorded error; None where it names nothing that history has."""
+    fields = ("recorded_kind", "recorded_name", "asked_kind", "asked_name")
+    kind, name, asked_kind, asked_name = (str(attributes.get(field) or "") for field in fields)
+    return Misfit(kind, name, asked_kind, asked_name) if kind and name else None
 
 
 # --- sentences ------------------------------------------------------------------------------------------------------
@@ -183,7 +205,12 @@ def plain(sentence: Sentence) -> str:
     return "".join(part.text for part in sentence)
 
 
-def run_sentence(row: RunRow, now: float, failure: Failure | None = None) -> Sentence:
+def marked(text: str) -> Sentence:
+    """A text of the engine's, in which names stand between backticks, with these names as code."""
+    return tuple(Part(part, form="code" if n % 2 else "text") for n, part in enumerate(text.split("`")) if part)
+
+
+def run_sentence(row: RunRow, now: float, why: Failure | Misfit | None = None) -> Sentence:
     """What a run is doing, or how it ended."""
     match row.status:
         case "pending":
@@ -202,9 +229,9 @@ def run_sentence(row: RunRow, now: float, failure: Failure | None = None) -> Sen
         case "paused":
             return (Part("by an operator; goes on when resumed"),)
         case "failed":
-            return _failed(row, failure)
+            return _failed(row, why if isinstance(why, Failure) else None)
         case "blocked":
-            return _blocked(row)
+            return _blocked(row, why if isinstance(why, Misfit) else None)
         case _:
             return ()
 
@@ -253,13 +280,31 @@ def _failed(row: RunRow, failure: Failure | None) -> Sentence:
     tries = f" after {failure.attempts} attempts" if failure.kind == "exhausted" and failure.attempts > 1 else ""
     where = (*lead, Part(failure.location or "the workflow itself", form="code"), Part(tries))
     when = () if row.finished_at is None else (Part(", "), Part(at=row.finished_at, form="distance"))
-    return (*where, *when, Part(": "), Part(failure.error, form="code"))
+    undone = ", rolled back" if _rolled_back(row) else ""
+    return (*where, *when, Part(": "), Part(failure.error, form="code"), Part(undone))
 
 
-def _blocked(row: RunRow) -> Sentence:
-    if not _held_by_code(row):
+def _rolled_back(row: RunRow) -> bool:
+    """A run that fails keeps its error's line; only a rollback that went through leaves none behind."""
+    return not row.ending and not row.owes and row.current is not None and row.error_line is None
+
+
+def _blocked(row: RunRow, misfit: Misfit | None) -> Sentence:
+    if not held_by_code(row):
         at = (Part(" at "), Part(row.current, form="code")) if row.current else ()
         return (Part("quarantined", form="strong"), Part(f" after {row.crashes} crashes"), *at)
+    if misfit is not None:
+        return (Part("held by code", form="strong"), Part(": "), *_misfit(misfit))
     line = (row.error_line or "").partition(": ")[2] or (row.error_line or "the code does not fit its history")
     line = line.removeprefix(f"run {row.id} is blocked: ")
-    return (Part("held by code", form="strong"), Part(f": {line}"))
+    return (Part("held by code", form="strong"), Part(": "), *marked(line))
+
+
+def _misfit(misfit: Misfit) -> Sentence:
+    has = (Part(f"history has {misfit.recorded_kind} "), Part(misfit.recorded_name, form="code"))
+    asked = (Part(f"{misfit.asked_kind} "), Part(misfit.asked_name, form="code"))
+    if not misfit.asked_kind:
+        return (*has, Part(", the code does not"))
+    if misfit.asked_name == misfit.recorded_name:
+        return (*has, Part(", the code makes "), *asked)
+    return (*has, Part(", the code does not: it makes "), *asked, Part(" there"))

@@ -1,4 +1,4 @@
-"""Why runs failed, for lists. The row of a run that was rolled back no longer says it, so the run's error is asked."""
+"""Why runs failed or are held, for lists. Their rows say it in part or no longer, so the run's error is asked."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from flowkit.client.facts import cause_of
 from flowkit.client.reader import Reader, RunRow
 
-from ..present.states import Failure, failure_of
+from ..present.states import Failure, Misfit, failure_of, held_by_code, misfit_of
 
-__all__ = ["failure_in", "failures_of"]
+__all__ = ["failure_in", "misfit_in", "reasons_of"]
 
 
-def failures_of(reader: Reader, rows: Iterable[RunRow]) -> dict[int, Failure]:
-    """Why the failed ones among these runs failed, by seq."""
-    failed = {row.seq: row for row in rows if row.status == "failed"}
-    found = {seq: failure_in(reader, row) for seq, row in failed.items()}
-    return {seq: failure for seq, failure in found.items() if failure is not None}
+def reasons_of(reader: Reader, rows: Iterable[RunRow]) -> dict[int, Failure | Misfit]:
+    """Why those of these runs that failed or are held by code did not go on, by seq."""
+    stopped = {row.seq: row for row in rows if row.status in ("failed", "blocked")}
+    found = {seq: failure_in(reader, row) or misfit_in(reader, row) for seq, row in stopped.items()}
+    return {seq: reason for seq, reason in found.items() if reason is not None}
 
 
 def failure_in(reader: Reader, row: RunRow) -> Failure | None:
@@ -29,3 +29,11 @@ def failure_in(reader: Reader, row: RunRow) -> Failure | None:
         return failure_of(row, row.error_line or "", "", entry)
     told = cause_of(end.error) or end.error
     return failure_of(row, str(told), end.error.type, entry)
+
+
+def misfit_in(reader: Reader, row: RunRow) -> Misfit | None:
+    """What holds this run; None if it is not held, or by something else than an entry of its history."""
+    if not held_by_code(row):
+        return None
+    error = reader.end(row.seq).error
+    return None if error is None else misfit_of(error.attributes)

@@ -9,7 +9,7 @@ from flowkit.client.reader import Count, Reader, RunFilter, RunRow
 from ..present.runs import CountView, Need, RunItem, count_views, needs, run_item
 from ..present.states import unattended
 from ..site import Asked, Page
-from .failures import failures_of
+from .failures import reasons_of
 
 __all__ = ["HomePage", "home", "needy_rows"]
 
@@ -39,13 +39,13 @@ def home(asked: Asked) -> Page:
     alive = asked.site.alive()
     rows = needy_rows(asked.reader, asked.now, alive)
     recent = asked.reader.runs(RunFilter(), limit=10).rows
-    failures = failures_of(asked.reader, [*rows, *recent])
+    reasons = reasons_of(asked.reader, [*rows, *recent])
     counts = asked.reader.counts()
     total = sum(count.number for count in counts.values())
     model = HomePage(
-        needs=needs(rows, failures, asked.now, alive, _NEEDS), more_needs=len(rows) > _NEEDS, counts=count_views(counts),
+        needs=needs(rows, reasons, asked.now, alive, _NEEDS), more_needs=len(rows) > _NEEDS, counts=count_views(counts),
         total=total, wakes=_wakes(asked, alive), example=not total,
-        recent=tuple(run_item(row, asked.now, failures.get(row.seq), alive) for row in recent),
+        recent=tuple(run_item(row, asked.now, reasons.get(row.seq), alive) for row in recent),
     )  # fmt: skip
     title = _title(counts, len(model.needs))
     return Page(template="home.html", title=title, model=model, here="home", token=token, parts={"now": "_home.html"})

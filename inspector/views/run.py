@@ -18,7 +18,7 @@ from ..present.values import Value, preview, shown
 from ..site import Asked, Notice, Page, new_op
 from ..urls import entry_url, run_url, with_query
 from .errors import no_run
-from .failures import failure_in
+from .failures import failure_in, misfit_in
 from .notices import notice_of
 
 __all__ = ["RunPage", "Window", "head_of", "run"]
@@ -125,8 +125,9 @@ def head_of(asked: Asked, row: RunRow, tab: str) -> Head:
     failure = failure_in(asked.reader, row)
     open_ended = row.status not in TERMINAL and not alive and row.status != "paused"
     return Head(
-        item=run_item(row, asked.now, failure, alive), verbs=() if asked.site.settings.read_only else verbs_of(row), op=new_op(),
-        seen=row.head, failure=failure, failed_href=entry_url(row.id, failure.seq) if failure is not None and failure.seq else "",
+        item=run_item(row, asked.now, failure or misfit_in(asked.reader, row), alive),
+        verbs=() if asked.site.settings.read_only else verbs_of(row), op=new_op(), seen=row.head, failure=failure,
+        failed_href=entry_url(row.id, failure.seq) if failure is not None and failure.seq else "",
         created=stamp(row.created_at, asked.now), finished=stamp(row.finished_at, asked.now), passes=row.passes,
         crashes=row.crashes, replays=row.replays, code=row.code[:6], first_code=asked.reader.first_code(row.seq)[:6],
         messages=len(asked.reader.inbox(row.seq, 100)), token=run_token(row), tab=tab,

@@ -13,7 +13,7 @@ from ..present.runs import RunItem, run_item
 from ..present.values import shown
 from ..site import Asked, Notice, Page
 from ..urls import run_url, with_query
-from .failures import failures_of
+from .failures import reasons_of
 
 __all__ = ["RunsPage", "filter_of", "runs"]
 
@@ -61,13 +61,13 @@ def runs(asked: Asked) -> Page:
     filter, problem = filter_of(asked)
     top, after = asked.number("top"), asked.number("after")
     page = asked.reader.runs(filter, after=top + 1 if top is not None else after, limit=PAGE)
-    failures = failures_of(asked.reader, page.rows)
+    reasons = reasons_of(asked.reader, page.rows)
     alive = asked.site.alive()
     first = top if top is not None else page.rows[0].seq if page.rows else 0
     newer = asked.reader.newer(filter, first) if top is not None or after is not None else None
     href = _href(asked)
     model = RunsPage(
-        items=tuple(run_item(row, asked.now, failures.get(row.seq), alive) for row in page.rows),
+        items=tuple(run_item(row, asked.now, reasons.get(row.seq), alive) for row in page.rows),
         next_href="" if page.next is None else _href(asked, after=page.next), first_href=href,
         newer=f"{newer.number}{'+' if newer.more else ''}" if newer is not None and newer.number else "",
         filters=_dropped(asked), values={name: asked.query.get(name, "") for name in _FIELDS}, statuses=STATUSES,

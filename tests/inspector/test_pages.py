@@ -86,6 +86,16 @@ def test_an_exhausted_run_says_where_and_why(small: Served) -> None:
     assert "card of order 2 was declined" in page
 
 
+def test_a_held_run_says_what_does_not_fit_and_home_leads_to_it(small: Served) -> None:
+    page, home = small.ask("/runs/held-1").text, small.ask("/").text
+
+    for text in (page, home):
+        assert "<strong>held by code</strong>: history has checkpoint <code>billing</code>, the code does not" in text
+    assert 'action="/runs/held-1/resume"' in page
+    assert "/runs/held-1/resume" not in home
+    assert 'href="/runs/held-1">What to do' in home
+
+
 def test_a_run_that_is_not_there_names_the_nearest(small: Served) -> None:
     reply = small.ask("/runs/order-22")
 

@@ -93,6 +93,36 @@ def test_a_failed_run_says_exhausted_where_and_why() -> None:
     assert states.run_state(row, failure).icon == "exhausted"
 
 
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (("", ""), "held by code: history has step validate, the code does not"),
+        (("step", "charge"), "held by code: history has step validate, the code does not: it makes step charge there"),
+        (("sleep", "validate"), "held by code: history has step validate, the code makes sleep validate"),
+    ],
+)
+def test_a_held_run_says_what_history_has_and_the_code_does_not(asked: tuple[str, str], sentence: str) -> None:
+    row = changed(ROW, status="blocked", error_line="HistoryDiverged: code and history do not fit")
+    recorded = {"recorded_kind": "step", "recorded_name": "validate", "asked_kind": asked[0], "asked_name": asked[1]}
+
+    assert said(row, states.misfit_of(recorded)) == sentence
+
+
+def test_a_held_run_whose_error_names_no_entry_says_its_line() -> None:
+    row = changed(ROW, status="blocked", error_line="DuplicateName: the name `a` is given twice")
+
+    assert states.misfit_of({"recorded_kind": "", "asked_name": "a"}) is None
+    assert said(row) == "held by code: the name a is given twice"
+
+
+def test_a_failed_run_that_was_rolled_back_says_so() -> None:
+    row = changed(ROW, status="failed", current="reserve")
+    failure = states.failure_of(row, "E: no", "E", made(3, "charge", status="failed", attempts=1))
+
+    assert said(row, failure) == "at charge: E: no, rolled back"
+    assert said(changed(row, error_line="E: no"), failure) == "at charge: E: no"
+
+
 def test_an_unfinished_rollback_says_so() -> None:
     row = changed(ROW, status="failed", ending="failed", current="refund")
 
@@ -295,6 +325,17 @@ def test_runs_that_stopped_for_one_reason_are_one_row() -> None:
     assert (need.count, need.verb, need.item.id) == (3, None, "r0")
 
 
+def test_a_held_run_is_led_to_what_to_do_and_a_quarantined_one_resumes() -> None:
+    held = changed(ROW, status="blocked", error_line="HistoryDiverged: no fit")
+    quarantined = changed(ROW, seq=2, id="order-2", status="blocked", error_line="RunConflict: x", crashes=10)
+
+    found = {need.item.id: need for need in runs.needs([held, quarantined], {}, NOW, ())}
+
+    assert (found["order-1"].verb, found["order-1"].advice_href) == (None, "/runs/order-1")
+    assert (found["order-2"].verb.verb, found["order-2"].advice_href) == ("resume", "")
+    assert "resume" in [verb.verb for verb in runs.verbs_of(held)]
+
+
 def test_a_broken_save_is_an_alert_and_says_what_keeps_running() -> None:
     state = CodeState(
         version=3, status="broken", app="app.py", code="8c10de00", running="3f2a9100",
@@ -319,6 +360,22 @@ def test_held_runs_are_told_by_cause_with_the_line_to_add() -> None:
 
     assert found.title == "3 of 41 open runs are held by code"
     assert found.causes[0].lines == 'removed("validate", "step")'
+
+
+def test_a_cause_shows_names_and_the_import_as_code() -> None:
+    cause = Cause(
+        workflow="checkout", runs=1, recorded="step `validate` completed", made="sleep `validate` app.py:27", location="validate",
+        lines=('removed("validate", "step")',), advice="give the new sleep another name; from flowkit import removed",
+    )  # fmt: skip
+
+    (view,) = banner.causes_of(CodeState(version=1, status="loaded", app="app.py", held=1, causes=(cause,)))
+
+    assert "".join(piece.text for piece in view.said) == (
+        "history has step validate completed at validate, the code makes sleep validate app.py:27"
+    )
+    assert [piece.text for piece in view.said if piece.form == "code"] == ["validate", "validate", "validate"]
+    assert view.imports == "from flowkit import removed"
+    assert [piece.text for piece in view.advice] == ["give the new sleep another name"]
 
 
 def test_code_that_fits_shrinks_to_a_chip() -> None:

@@ -18,7 +18,7 @@ from tests.torture.simulation.mirror import Violation
 from tests.torture.simulation.play import play
 
 LONG = os.environ.get("FLOWKIT_TORTURE") == "long" or os.environ.get("FLOWKIT_REQUIRE_ALL") == "1"
-SEED = os.environ.get("SEED")
+SEED = os.environ.get("SEED") or None
 HISTORIES = int(os.environ.get("HISTORIES", "20000"))
 PARTS = 4
 BUDGET_SECONDS = 9.0
