@@ -41,6 +41,10 @@ class Loop:
         """Soon."""
         self.loop.call_soon(job)
 
+    def at_once(self, job: Callable[[], None]) -> None:
+        """Now: all of a simulation happens in the loop's own thread."""
+        job()
+
     def close(self) -> None:
         """It is the simulation's."""
 
