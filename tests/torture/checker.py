@@ -73,7 +73,7 @@ def _recorded(logged: Logged, views: dict[str, RunView]) -> Iterator[str]:
 
 
 def _same_answer(logged: Logged, views: dict[str, RunView]) -> Iterator[str]:
-    """C3: over all passes and processes, the workflow sees one token per location, and its output is made of them."""
+    """C3: over all passes and processes, a workflow sees one token per location, and one that completed saw all recorded ones."""
     seen: dict[str, list[str]] = {}
     for (run, location), tokens in logged.saw.items():
         if len(set(tokens)) != 1:
