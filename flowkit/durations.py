@@ -116,5 +116,8 @@ def format_seconds(length: float) -> str:
 
 
 def utc_text(epoch_seconds: float) -> str:
-    """An instant as people read it: ``2026-11-20 09:04:11Z``."""
-    return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    """An instant as people read it: ``2026-11-20 09:04:11Z``; in seconds if no calendar goes that far."""
+    try:
+        return datetime.fromtimestamp(epoch_seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{epoch_seconds:g} s"

@@ -20,6 +20,7 @@ __all__ = [
     "hear",
     "import_app",
     "known",
+    "project_code",
     "project_files",
     "project_sources",
     "remember",
@@ -100,15 +101,27 @@ def _first_on_path(folder: str) -> None:
 # --- fingerprints ---------------------------------------------------------------------------------------------------
 
 
+CODE_DIGITS = 32
+"""How much of a digest is kept."""
+
+
+def project_code(known: str) -> str:
+    """The project's code in a `fingerprint`, or of `project_sources`: one number for all workflows that were loaded together."""
+    return known.partition("-")[0][:CODE_DIGITS]
+
+
 def fingerprint(workflow: Definition, sources: str = "") -> str:
-    """What the code of a workflow is known by: its function and the project's own loaded source files (`sources`)."""
+    """What the code of a workflow is known by: its function and the project's own loaded source files (`sources`).
+
+    It begins with the project's code, so that whoever reads a run can tell under which code it ran.
+    """
     digest = hashlib.sha256(sources.encode())
     function = workflow.function
     digest.update(getattr(function, "__qualname__", "").encode())
     code = getattr(function, "__code__", None)
     if code is not None:
         _hash_code(digest, code)
-    return digest.hexdigest()
+    return f"{project_code(sources)}-{digest.hexdigest()[:CODE_DIGITS]}"
 
 
 def project_sources(modules: Iterable[ModuleType] | None = None) -> str:

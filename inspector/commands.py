@@ -47,6 +47,7 @@ class ConfirmPage:
     seen: int
     told: Confirm
     command: str
+    rollback_command: str
     values: dict[str, str]
     waits_for: tuple[str, ...]
     offered: bool
@@ -71,6 +72,7 @@ def _page(asked: Asked, values: Mapping[str, str], *, op: str = "", status: int 
     model = ConfirmPage(
         head=head, verb=verb, label=label, busy=busy, action=run_url(id, verb), op=op or new_op(), seen=row.head,
         told=_told(asked, row, verb, values.get("from", "")), command=_command(asked, id, verb, values),
+        rollback_command=command_line(asked.site.settings.database, "cancel", id, "--rollback") if verb == "cancel" else "",
         values={name: shown(values.get(name, "")) for name in ("from", "name", "data", "key")}, offered=offered,
         waits_for=tuple(shown(name) for name in row.waiting or () if name != "*"),
         must_type=shown(id) if verb == "cancel" and row.status == "rolling_back" else "",
@@ -91,11 +93,19 @@ def _told(asked: Asked, row: RunRow, verb: str, location: str) -> Confirm:
         case "recover":
             return confirm_of(row, verb, plan=verbs.recovery(row.id))
         case "replay":
-            return confirm_of(row, verb, plan=verbs.replaying(row.id, location or None))
+            plan = verbs.replaying(row.id, location or None)
+            return confirm_of(row, verb, plan=plan, location=location, once=_once(asked, row))
         case "cancel":
             return confirm_of(row, verb, undo=verbs.undoing(row.id))
         case _:
             return confirm_of(row, verb)
+
+
+def _once(asked: Asked, row: RunRow) -> frozenset[str] | None:
+    """The steps that the run's workflow declares `at_most_once`; None where its code is not loaded."""
+    state = asked.site.code_state()
+    found = [each for each in state.workflows if each.name == row.workflow] if state is not None else []
+    return frozenset(step.name for step in found[0].steps if step.at_most_once) if found else None
 
 
 def _command(asked: Asked, id: str, verb: str, values: Mapping[str, str]) -> str:
@@ -145,11 +155,14 @@ def _carry_out(asked: Asked, id: str, verb: str, op: str, form: Form) -> Answer:
     if deed is not None:
         return Answer("done", status=deed.result) if deed.run == row.seq else Answer("faulty", "this op was another wish")
     if verb != "send" and row.status not in OFFERED[verb]:
-        return Answer("refused", f"the run is {row.status}", row.status)
+        return asked.site.verbs.repeated(row.id, op) or Answer("refused", f"the run is {row.status}", row.status)
     seen = form.get("seen")
     if verb in _GUARDED and seen and not (seen.isascii() and seen.isdigit()):
         return Answer("faulty", "seen is a number")
-    return _write(asked, row, verb, op, form, int(seen) if verb in _GUARDED and seen else None)
+    answer = _write(asked, row, verb, op, form, int(seen) if verb in _GUARDED and seen else None)
+    # The same wish may have been carried out between the look at the record and the write, by the other half of a double click.
+    late = answer.outcome == "moved" or (answer.outcome == "refused" and verb in ("recover", "replay"))
+    return (asked.site.verbs.repeated(row.id, op) or answer) if late else answer
 
 
 def _write(asked: Asked, row: RunRow, verb: str, op: str, form: Form, seen: int | None) -> Answer:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from .security import MAX_BODY
 
@@ -36,10 +36,13 @@ async def read_form(request: Request) -> Form:
         HTTPException: 413 for a body above 1 MB, 400 for more than 200 fields, JSON deeper than 64, or a body that is none.
     """
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise HTTPException(413, "the body is larger than 1 MB")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                raise HTTPException(413, "the body is larger than 1 MB")
+    except ClientDisconnect as error:  # nobody hears this; but it is the sender's doing, and no failure of ours
+        raise HTTPException(400, "the body is not complete") from error
     if request.headers.get("content-type", "").startswith("application/json"):
         return Form(_from_json(bytes(body)), is_json=True)
     return Form(_from_pairs(bytes(body)))

@@ -7,6 +7,7 @@ so a fifth stream of one browser ends its oldest (that page polls instead), or a
 from __future__ import annotations
 
 import asyncio
+import secrets
 import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -33,11 +34,11 @@ def run_token(row: RunRow) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """What a page was rendered from: a run (or None: all of them) at `since`, and the code's version."""
+    """What a page was rendered from: a run (or None: all of them) at `since`, and the code (None: it shows nothing of it)."""
 
     run: str | None
     since: str
-    code: int
+    code: str | None
 
 
 @dataclass(eq=False)
@@ -45,7 +46,7 @@ class _Stream:
     browser: tuple[str, str]
     watching: Watching
     token: str
-    code: int
+    code: str | None
     waiting: list[tuple[str, str]] = field(default_factory=list)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
@@ -62,12 +63,23 @@ class Pulse:
     def __init__(self, reader: Reader, code: CodeInfo | None) -> None:
         self._reader = reader
         self._code = code
+        # What a database and a supervisor number begins anew with each process, so the same number may mean something else
+        # to a page that has outlived a server.
+        self._life = secrets.token_hex(3)
         self._streams: list[_Stream] = []
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._streams)
+
+    def token(self) -> str:
+        """A text that differs when anything in the database may have changed, and in every other server."""
+        return f"{self._life}-{self._reader.token()}"
+
+    def code_token(self) -> str:
+        """A text that differs when the code has changed, and in every other server."""
+        return f"{self._life}-{0 if self._code is None else self._code.state().version}"
 
     async def listen(self, watching: Watching, browser: tuple[str, str]) -> AsyncIterator[str]:
         """The text of an event stream. Ends when the page goes, is demoted, or the server stops."""
@@ -102,8 +114,7 @@ class Pulse:
 
     def _make_room(self, browser: tuple[str, str]) -> None:
         same = [stream for stream in self._streams if stream.browser == browser]
-        surplus = same[: max(0, len(same) - MOST_PER_BROWSER + 1)] or self._streams[: len(self._streams) - MOST_STREAMS + 1]
-        for stream in surplus:
+        for stream in _surplus(same, MOST_PER_BROWSER) or _surplus(self._streams, MOST_STREAMS):
             self._streams.remove(stream)
             stream.tell("demote", "0")
             stream.ended = True
@@ -126,33 +137,35 @@ class Pulse:
                 now = await run_in_threadpool(self._reader.token)
             except FlowkitError:
                 continue  # a database that is locked or gone: pages say so when they ask, and this goes on trying
-            version = self._code_version()
-            if (now, version) != (token, code):
-                token, code = now, version
+            loaded = self.code_token()
+            if (now, loaded) != (token, code):
+                token, code = now, loaded
                 await self._look(list(self._streams))
-
-    def _code_version(self) -> int:
-        return 0 if self._code is None else self._code.state().version
 
     async def _look(self, streams: list[_Stream]) -> None:
         """Tell each stream what differs from what its page shows; a run is read once for all its pages."""
         ids = {stream.watching.run for stream in streams if stream.watching.run is not None}
         try:
             tokens = await run_in_threadpool(self._tokens, ids)
-            everything = str(await run_in_threadpool(self._reader.token))
+            everything = await run_in_threadpool(self.token)
         except FlowkitError:
             return
-        version = self._code_version()
+        loaded = self.code_token()
         for stream in streams:
             name = "runs" if stream.watching.run is None else "run"
             token = everything if stream.watching.run is None else tokens.get(stream.watching.run, "")
             if token != stream.token:
                 stream.token = token
                 stream.tell(name, token)
-            if version != stream.code:
-                stream.code = version
-                stream.tell("code", str(version))
+            if stream.code not in (None, loaded):
+                stream.code = loaded
+                stream.tell("code", loaded)
 
     def _tokens(self, ids: set[str]) -> dict[str, str]:
         rows = {id: self._reader.run(id) for id in ids}
         return {id: run_token(row) for id, row in rows.items() if row is not None}
+
+
+def _surplus(streams: list[_Stream], most: int) -> list[_Stream]:
+    """The oldest, which must go so that one more is at most so many."""
+    return streams[: max(0, len(streams) - most + 1)]

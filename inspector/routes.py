@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from .commands import confirm, do_verb
+from .forms import read_form
 from .site import Site, View, endpoint
 from .views.code import migrate, workflows
 from .views.entry import entry, raw_value
@@ -60,6 +61,7 @@ def _page(path: str, view: View, *, twin: str = "") -> list[BaseRoute]:
 
 async def _kill(request: Request) -> Response:
     """POST /kill: end an import that hangs."""
+    await read_form(request)  # which refuses what is no form, as everywhere
     site: Site = request.app.state.site
     if site.code is not None:
         await run_in_threadpool(site.code.kill)

@@ -128,10 +128,8 @@ class Guard:
             return site == "same-origin"
         if origin is not None:
             return is_same_origin(request)
-        bearer = _bearer(request.headers)
-        if bearer is None or "cookie" in request.headers or self._tokens.exhausted:
-            return False
-        return self._tokens.accepts(bearer)
+        # No browser: those send one of the two. Whether the bearer is the right one is asked next, where tries are counted.
+        return self._settings.token is not None and _bearer(request.headers) is not None and "cookie" not in request.headers
 
     async def _unknown(self, request: Request) -> Response | None:
         """In token mode: the answer to who does not show the token."""
@@ -207,6 +205,8 @@ def _with_headers(send: Send) -> Send:
             for name, value in _HEADERS.items():
                 headers[name] = value
             headers.setdefault("Cache-Control", "no-store")
+            if message["status"] == 413:  # else the rest of the body is waited for, as long as its sender likes
+                headers["Connection"] = "close"
         await send(message)
 
     return send_with_headers

@@ -25,6 +25,7 @@ from flowkit.errors import FlowkitError
 
 from .live import Pulse
 from .present.banner import Banner, banner_of
+from .present.crew import Crew, crew_of
 from .security import Settings, Tokens
 from .statics import Statics
 from .urls import safe_href, with_query
@@ -58,7 +59,6 @@ class Frame:
     live: str
     banner: Banner | None
     notice: Notice | None
-    code: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +99,9 @@ class Site:
         """The code that is loaded; None if this inspector stands alone."""
         return None if self.code is None else self.code.state()
 
-    def alive(self) -> frozenset[int]:
-        """The workers that live."""
-        return frozenset(worker.id for worker in self.reader.workers() if worker.alive)
+    def crew(self) -> Crew:
+        """The workers that live, and what they serve."""
+        return crew_of(self.reader.workers())
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +203,6 @@ def _without_surrogates(value: object) -> object:
 def frame_of(request: Request, asked: Asked, page: Page) -> Frame:
     """What stands around a page."""
     site = asked.site
-    state = site.code_state()
-    version = 0 if state is None else state.version
     theme = request.cookies.get(THEME, "")
     back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     token = page.token or _token(site)
@@ -212,20 +210,20 @@ def frame_of(request: Request, asked: Asked, page: Page) -> Frame:
         title=page.title, here=page.here, theme=theme if theme in ("light", "dark") else "", back=safe_href(back),
         database=PurePath(site.settings.database).name, read_only=site.settings.read_only,
         why_read_only=site.settings.why_read_only,
-        workers=_workers(site), banner=banner_of(state), notice=page.notice, code=version,
-        live=with_query("/events", run=page.run, since=token, code=version) if page.live else "",
+        workers=_workers(site), banner=banner_of(site.code_state()), notice=page.notice,
+        live=with_query("/events", run=page.run, since=token, code=site.pulse.code_token()) if page.live else "",
     )  # fmt: skip
 
 
 def _workers(site: Site) -> int:
     try:
-        return len(site.alive())
+        return len(site.crew().alive)
     except FlowkitError:  # the page that says what is wrong with the database has a frame, too
         return 0
 
 
 def _token(site: Site) -> str:
     try:
-        return str(site.reader.token())
+        return site.pulse.token()
     except FlowkitError:
         return ""

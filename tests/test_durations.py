@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from flowkit.durations import epoch, format_seconds, seconds, size_bytes
+from flowkit.durations import epoch, format_seconds, seconds, size_bytes, utc_text
 
 
 @pytest.mark.parametrize(
@@ -122,3 +122,8 @@ def test_a_size_of_another_type_is_a_type_error(written: Any) -> None:
 )
 def test_a_length_of_time_is_shown_in_at_most_two_units(length: float, text: str) -> None:
     assert format_seconds(length) == text
+
+
+@pytest.mark.parametrize("instant", [1e20, -1e20, 1e300])
+def test_an_instant_beyond_the_calendar_is_shown_in_seconds(instant: float) -> None:
+    assert utc_text(instant) == f"{instant:g} s"

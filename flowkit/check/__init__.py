@@ -5,7 +5,7 @@ perform, no step's body runs and nothing is written. The engine's own rules deci
 Workflow code itself does run, so it should have no effects of its own, as ever.
 """
 
-from flowkit.check.report import Cause, Frontier, Line, Report, Unchecked, WorkflowReport
+from flowkit.check.report import Cause, Frontier, Line, Misfit, Report, Unchecked, WorkflowReport
 from flowkit.check.runs import SECONDS_PER_RUN, check_runs
 
-__all__ = ["SECONDS_PER_RUN", "Cause", "Frontier", "Line", "Report", "Unchecked", "WorkflowReport", "check_runs"]
+__all__ = ["SECONDS_PER_RUN", "Cause", "Frontier", "Line", "Misfit", "Report", "Unchecked", "WorkflowReport", "check_runs"]

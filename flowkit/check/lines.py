@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import linecache
 import os
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from flowkit.check.rehearsal import Rehearsal
+from flowkit.check.renames import Renamed
 from flowkit.check.report import CauseKind, Line
 from flowkit.core.divergence import version_line
 from flowkit.core.location import nested, split
@@ -33,38 +34,52 @@ class Evidence:
     defined: str
     recorded: Collection[str]
     missing: Collection[str] = ()
+    renamed: Mapping[str, Renamed] = field(default_factory=dict)
+    """Steps of the code under which the run went before, by their old names."""
     module: str = "flowkit"
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The first misfit's kind, and lines that were tried and make the run fit; none if there are none."""
+    """The first misfit's kind, and lines that were tried and make the run fit; none if there are none.
+
+    `missing` are the places (patterns) of entries that were found to be no longer made.
+    """
 
     kind: CauseKind
     lines: tuple[Line, ...]
     advice: str
+    missing: frozenset[str] = frozenset()
 
 
 def propose(first: Rehearsal, evidence: Evidence, attempt: Callable[[Trial], Rehearsal]) -> Proposal:
     """What to do about the misfit of the `first` pass; `attempt` makes another with lines taken for granted."""
+    proposal = _propose(first, evidence, attempt)
+    if not proposal.lines and evidence.renamed:  # where the old name does not do, the step may still be taken out
+        return _propose(first, replace(evidence, renamed={}), attempt)
+    return proposal
+
+
+def _propose(first: Rehearsal, evidence: Evidence, attempt: Callable[[Trial], Rehearsal]) -> Proposal:
     assert first.misfit is not None
     kind, advice = _kind(first.misfit, evidence)
+    gone = frozenset((pattern(first.misfit.location),)) if kind in ("kind", "gone") else frozenset()
     lines: list[Line] = []
     trial, found = Trial(), first
     while found.misfit is not None and len(lines) < MOST_LINES:
         made = _line(found, evidence, trial)
         if made is None:
-            return Proposal(kind, (), advice or "no line found")
+            return Proposal(kind, (), advice or "no line found", gone | trial.removed)
         line, trial = made
         lines.append(line)
         found = attempt(trial)
     if found.misfit is not None or found.error is not None:
-        return Proposal(kind, (), advice or "no line found")
+        return Proposal(kind, (), advice or "no line found", gone | trial.removed)
     needed = [
         name for name in ("removed", "version") if name in evidence.missing and any(f"{name}(" in each.text for each in lines)
     ]
     imports = f"from {evidence.module} import {', '.join(needed)}" if needed else ""
-    return Proposal(kind, tuple(lines), "; ".join(part for part in (advice, imports) if part))
+    return Proposal(kind, tuple(lines), "; ".join(part for part in (advice, imports) if part), gone | trial.removed)
 
 
 def _kind(misfit: HistoryDiverged, evidence: Evidence) -> tuple[CauseKind, str]:
@@ -74,6 +89,8 @@ def _kind(misfit: HistoryDiverged, evidence: Evidence) -> tuple[CauseKind, str]:
         return ("value" if "stored value" in str(misfit) else "unknown"), "no line helps: mend what is named"
     if misfit.asked_name == misfit.recorded_name:
         return "kind", f"give the new {misfit.asked_kind} another name"
+    if misfit.recorded_kind == "step" and misfit.recorded_name in evidence.renamed:
+        return "renamed", "write it in place of the decorator that is there: a step keeps its history under its old name"
     if _base(misfit.recorded_name) not in evidence.names:
         return "gone", ""
     if misfit.asked_kind and _asked_at(misfit) in evidence.recorded:
@@ -89,6 +106,11 @@ def _line(found: Rehearsal, evidence: Evidence, trial: Trial) -> tuple[Line, Tri
     misfit = found.misfit
     assert misfit is not None
     kind, _ = _kind(misfit, replace(evidence, recorded=set(evidence.recorded) - trial.removed))
+    if kind == "renamed":
+        step = evidence.renamed[misfit.recorded_name]
+        if step.name in trial.renamed:
+            return None
+        return step.line, replace(trial, renamed={**trial.renamed, step.name: misfit.recorded_name}, calls=[])
     if kind in ("kind", "gone"):
         place = pattern(misfit.location)
         if place in trial.removed:

@@ -85,8 +85,8 @@ def _frozen_pass(house: House, workflow: Workflow[..., Any], view: RunView, tria
     )  # fmt: skip
     recorder = _Reader(row.seq, house.driver, house.clock.now())
     return Pass(
-        host=house.host, facts=facts, ledger=ledger, recorder=recorder, commits=Commits(ledger, recorder, lambda _: None),
-        report=lambda _: None, frozen=True, trial=trial, collects=row.status == "rolling_back" or bool(row.ending),
+        host=house.host, facts=facts, ledger=ledger, recorder=recorder, commits=Commits(ledger, recorder, lambda *_: None),
+        report=lambda *_: None, frozen=True, trial=trial, collects=row.status == "rolling_back" or bool(row.ending),
         awaits=workflow.awaits, mail=Mail(view.messages, view.messages[-1].seq if view.messages else 0),
         state=RunState(view.state, view.entries),
     )  # fmt: skip
@@ -131,6 +131,7 @@ class _Reader:
         self._run = run
         self._driver = driver
         self._now = now
+        self.healthy = True
 
     def now(self) -> float:
         return self._now

@@ -6,19 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Cause", "CauseKind", "Frontier", "Line", "Report", "Unchecked", "WorkflowReport"]
+from flowkit.drivers.base import RunRow
+from flowkit.errors import ErrorInfo
 
-CauseKind = Literal["kind", "gone", "new", "order", "value", "rule", "unknown"]
-"""Another kind under one name; an entry that the code no longer makes; a call that is new; both orders under one code; a
-stored value that does not decode; a rule that the code itself breaks; none of these."""
+__all__ = ["Cause", "CauseKind", "Frontier", "Line", "Misfit", "Report", "Unchecked", "WorkflowReport"]
+
+CauseKind = Literal["kind", "renamed", "gone", "new", "order", "value", "rule", "unknown"]
+"""Another kind under one name; a step whose body stands under a new name; an entry that the code no longer makes; a call that
+is new; both orders under one code; a stored value that does not decode; a rule that the code itself breaks; none of these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line to paste. `place` is the ``file:line`` it belongs to: before it, after it or around that call."""
+    """A line to paste. `place` is the ``file:line`` it belongs to: before it, after it, around that call, or in its place."""
 
     text: str
-    where: Literal["before", "after", "around"]
+    where: Literal["before", "after", "around", "in place of"]
     place: str
     code: str = ""
     """That line of the user's file, where it can be read."""
@@ -50,6 +53,19 @@ class Cause:
     lines: tuple[Line, ...]
     advice: str
     runs: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    """Where entries of these runs stand that the code no longer makes, turns without their numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A run that does not fit: its row as it was when it was tried, the code that was `tried` on it before, and the error that
+    a pass would block it with.
+    """
+
+    row: RunRow
+    tried: tuple[str, ...]
+    error: ErrorInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,14 +51,22 @@ def _opened(db: str, *, readonly: bool, create: bool = False) -> Iterator[Flowki
         )
     driver = open_driver(db, readonly=readonly and file is not None, busy_seconds=PATIENCE_SECONDS)
     with Flowkit(driver, worker=False, workflows=(), max_payload=MAX_PAYLOAD, patience_seconds=PATIENCE_SECONDS) as flowkit:
+        flowkit.desk.who = "CLI"
         yield flowkit
 
 
 def file_of(db: str) -> Path | None:
-    """The SQLite file that `db` names, None if it names none."""
+    """The SQLite file that `db` names, None if it names none; a `Failure` if no file can have that name."""
     if db.startswith("sqlite:///"):
         db = db.removeprefix("sqlite:///")
-    return None if "://" in db or db in (":memory:", "") else Path(db)
+    if "://" in db or db in (":memory:", ""):
+        return None
+    file = Path(db)
+    try:
+        file.exists()
+    except OSError as error:
+        raise Failure(f"{db[:80]!r} cannot be the name of a file: {error.strerror}", STORE) from error
+    return file
 
 
 def find_run(flowkit: Flowkit, id: str) -> Run[Any]:
@@ -89,10 +97,11 @@ def described(flowkit: Flowkit, run: Run[Any], field: Literal["input", "output",
 
 
 def _not_found(flowkit: Flowkit, id: str) -> str:
+    from flowkit.core.location import is_storable
     from flowkit.drivers.base import RunQuery
 
     ids = [row.id for row in flowkit.driver.runs(RunQuery(limit=_NEAR))]
-    if id:
+    if id and is_storable(id):
         ids += [row.id for row in flowkit.driver.runs(RunQuery(id_prefix=id, limit=3))]
     begin = [known for known in ids if id and known.startswith(id)]
     near = list(dict.fromkeys([*begin, *get_close_matches(id, ids, n=3)]))[:3]

@@ -28,6 +28,7 @@ __all__ = [
     "loop_facts",
     "output_of",
     "plain_error",
+    "removed_kind",
     "shown_path",
     "taken_messages",
     "version_text",
@@ -123,6 +124,12 @@ def waited_names(entry: Entry) -> tuple[str, ...]:
         return tuple(msgspec.json.decode(entry.output, type=Waited).names)
     except msgspec.MsgspecError:
         return ()
+
+
+def removed_kind(entry: Entry) -> str:
+    """The kind of entry that a placeholder stands for; nothing where it does not tell."""
+    kind = _described(_raw(entry, "kind"))
+    return kind if isinstance(kind, str) else ""
 
 
 def version_text(entry: Entry) -> str:

@@ -18,7 +18,7 @@ from flowkit.client.desk import Desk
 from flowkit.client.run import Run
 from flowkit.clock import Clock, SystemClock
 from flowkit.codec import Codec, coder
-from flowkit.core.location import check_run_id
+from flowkit.core.location import check_run_id, is_storable
 from flowkit.core.run import STATUSES
 from flowkit.definitions import OnError, Workflow
 from flowkit.definitions.options import count
@@ -103,7 +103,7 @@ class Flowkit:
             patience_seconds=patience_seconds,
         )  # fmt: skip
         self.desk = Desk(driver, self.house.writer, workflows=workflows, max_payload=max_payload)
-        self.house.ended = self.desk.bulletin.post
+        self.house.news = self.desk.bulletin.post
         self._grace = grace
         self.worker: Worker | None = None
         if worker:
@@ -208,7 +208,7 @@ class Flowkit:
         Raises:
             RunNotFound: there is none.
         """
-        row = self.driver.get(id) if isinstance(id, str) else None
+        row = self.driver.get(id) if isinstance(id, str) and is_storable(id) else None
         if row is None:
             raise RunNotFound(f"there is no run {id!r}")
         return Run(self.desk, row.id, row.seq)
@@ -225,6 +225,12 @@ class Flowkit:
         after: int | None = None,
     ) -> RunPage:
         """A page of the run list, newest first; `since` and `until` bound the instant of the start."""
+        if status is not None and not isinstance(status, Iterable):
+            raise TypeError(f"status is a status or several, not {status!r}")
+        if not isinstance(workflow, Workflow | str | None):
+            raise TypeError(f"workflow is a workflow or its name, not {workflow!r}")
+        if not isinstance(tag, str | None):
+            raise TypeError(f"tag is a text, not {tag!r}")
         statuses = (status,) if isinstance(status, str) else tuple(status or ())
         if unknown := [each for each in statuses if each not in STATUSES]:
             raise ValueError(f"there is no status {unknown[0]!r}; statuses are {', '.join(STATUSES)}")
@@ -232,9 +238,12 @@ class Flowkit:
             raise ValueError(f"limit is a number of runs, at least 1, not {limit}")
         if after is not None:  # a text from a query string would compare as greater than every number: page one for ever
             count(after, "after")
+        name = workflow.name if isinstance(workflow, Workflow) else workflow
+        if not all(is_storable(each) for each in (name, tag) if each is not None):
+            return RunPage([], None)
         rows = self.driver.runs(
             RunQuery(
-                statuses=statuses, workflow=workflow.name if isinstance(workflow, Workflow) else workflow, tag=tag,
+                statuses=statuses, workflow=name, tag=tag,
                 since=None if since is None else epoch(since, "since"),
                 until=None if until is None else epoch(until, "until"), after=after, limit=limit + 1,
             )
@@ -283,7 +292,13 @@ def open_flowkit(
     if on_error is not None and not callable(on_error):
         raise TypeError(f"on_error is a function that takes the event, not {on_error!r}")
     served = None if workflows is None else _workflows(workflows)
+    if logger is not None and not isinstance(logger, logging.Logger | logging.LoggerAdapter):
+        raise TypeError(f"logger is a logging.Logger, not {logger!r}")
+    if clock is not None and not callable(getattr(clock, "now", None)):
+        raise TypeError(f"clock is an object whose now() gives UTC epoch seconds, not {clock!r}")
     limit = size_bytes(max_payload, "max_payload")
+    if limit < 1:
+        raise ValueError(f"max_payload is at least 1 byte, not {max_payload!r}")
     target = url if url is not None else os.environ.get("FLOWKIT_DB") or DEFAULT_DATABASE
     driver = open_driver(target, durability=durability)  # last, as nobody would close it if an argument were refused now
     return Flowkit(

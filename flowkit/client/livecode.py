@@ -32,7 +32,10 @@ ParameterKind = Literal["str", "int", "float", "bool", "date", "datetime", "choi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One parameter of a workflow, as a form shows it. `default` is JSON text; `choices` are those of an Enum or Literal."""
+    """One parameter of a workflow, as a form shows it. `default` is JSON text; `choices` are those of an Enum or Literal.
+
+    `schema` is the JSON schema of what has no field of its own, as text; empty where its annotation has none.
+    """
 
     name: str
     kind: ParameterKind = "json"
@@ -41,6 +44,7 @@ class Parameter:
     optional: bool = False
     default: str = ""
     choices: tuple[str, ...] = ()
+    schema: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,7 @@ class StepInfo:
     name: str
     source: str = ""
     doc: str = ""
+    at_most_once: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +70,10 @@ class WorkflowInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """One reason why runs do not fit the loaded code. `lines` are what to add at `source`; empty: none was found."""
+    """One reason why runs do not fit the loaded code. `lines` are what to add at `source`; empty: none was found.
+
+    `missing` are the places of entries that the code no longer makes in the runs `run_ids`: locations, turns without number.
+    """
 
     workflow: str
     runs: int
@@ -76,6 +84,7 @@ class Cause:
     lines: tuple[str, ...] = ()
     advice: str = ""
     run_ids: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,23 +6,30 @@ not needed to look at it. Every call is bounded: a page, a window, one value. Al
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
 from flowkit.client.facts import plain_error
+from flowkit.client.tally import Tally
 from flowkit.codec import describe
 from flowkit.core.entry import Entry, FailedAttempt, Message
 from flowkit.core.run import STATUSES
+from flowkit.definitions.manifest import Manifest, read_manifest
 from flowkit.drivers.base import BodyRef, RunQuery, RunRow, WorkerRow
-from flowkit.drivers.survey import Deed, Surveyed
+from flowkit.drivers.survey import Deed, Rewound, Stop, Surveyed
 from flowkit.errors import ErrorInfo, PayloadError
+from flowkit.registry import project_code
+from flowkit.runtime.serving import Serving, read_serving
 
 if TYPE_CHECKING:
     from flowkit.client.handle import Flowkit
 
-__all__ = ["Body", "Count", "Deed", "Reader", "RunEnd", "RunFilter", "RunList", "RunRow", "WorkerRow"]
+__all__ = [
+    "Body", "Count", "Deed", "Reader", "Rewound", "RunEnd", "RunFilter", "RunList", "RunRow", "Serving", "Stop", "WorkerRow",
+    "serving_of",
+]  # fmt: skip
 
 COUNT_LIMIT = 1_001
 """Beyond this a count is shown as "1,000+"."""
@@ -31,6 +38,7 @@ _NEAR = 500
 _SLEEPING = 1_000
 _LAST_SEQ = 1 << 62
 _NEWEST_MESSAGES = 500
+_BEGINNING = 8_192
 
 Field = Literal["input", "output", "error", "state", "args"]
 
@@ -65,10 +73,11 @@ class RunList:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """One stored value. `damage` says why it cannot be read, if so."""
+    """One stored value. `damage` says why it cannot be read, if so; `size` how large it is where only its beginning is here."""
 
     data: bytes | None
     damage: str = ""
+    size: int | None = None
 
     def plain(self) -> object:
         """The value as plain JSON data, types described and nothing imported."""
@@ -77,10 +86,10 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
-    """What a run's row does not say of its failure: the error, and the seq of the entry it came from (0: none)."""
+    """What a run's row does not say of its failure: the error, and the entry it came from."""
 
     error: ErrorInfo | None
-    entry: int
+    entry: Entry | None
 
 
 class Reader:
@@ -90,6 +99,7 @@ class Reader:
         self._flowkit = flowkit
         self._driver = flowkit.driver
         self._survey = flowkit.driver.survey() if isinstance(flowkit.driver, Surveyed) else None
+        self._tally = None if self._survey is None else Tally(self._survey.tally, self.token)
 
     def now(self) -> float:
         """The client's clock, epoch seconds."""
@@ -107,17 +117,12 @@ class Reader:
 
     def runs(self, asked: RunFilter, *, after: int | None = None, limit: int = 50) -> RunList:
         """A page of the runs that `asked` lets through."""
-        rows = self._driver.runs(
-            RunQuery(
-                statuses=asked.statuses, workflow=asked.workflow, tag=asked.tag, since=asked.since, until=asked.until,
-                id_prefix=asked.id_prefix, after=after, limit=limit + 1,
-            )
-        )  # fmt: skip
+        rows = self._driver.runs(_query(asked, after=after, limit=limit + 1))
         return RunList(tuple(rows[:limit]), rows[limit - 1].seq if len(rows) > limit else None)
 
     def newer(self, asked: RunFilter, top: int, limit: int = 100) -> Count:
         """How many runs that `asked` lets through are newer than the one with seq `top`."""
-        found = sum(row.seq > top for row in self.runs(asked, limit=limit).rows)
+        found = len(self._driver.runs(_query(asked, newer_than=top, limit=limit)))
         return Count(found, found == limit)
 
     def near(self, id: str, limit: int = 5) -> tuple[str, ...]:
@@ -131,21 +136,31 @@ class Reader:
         return tuple(dict.fromkeys([*found, *get_close_matches(id, newest, n=limit)]))[:limit]
 
     def counts(self) -> dict[str, Count]:
-        """Runs by status, each counted up to a thousand."""
-        return {status: _capped(self._count(status)) for status in STATUSES}
+        """Runs by status, each counted up to a thousand; beyond that by the last exact count, which is made in the background."""
+        found = {status: _capped(self._count(status)) for status in STATUSES}
+        if self._tally is None or not any(count.more for count in found.values()):
+            return found
+        exact = self._tally.last()
+        return {
+            name: Count(max(exact[name], count.number)) if count.more and name in exact else count
+            for name, count in found.items()
+        }
 
     def _count(self, status: str) -> int:
         if self._survey is not None:
             return self._survey.count(status, COUNT_LIMIT)
         return len(self._driver.runs(RunQuery(statuses=(status,), limit=COUNT_LIMIT)))
 
-    def timers(self, limit: int) -> tuple[RunRow, ...]:
-        """The waiting runs that are due next, soonest first."""
+    def timers(self, limit: int, *, after: float = 0.0, workflows: Collection[str] | None = None) -> tuple[RunRow, ...]:
+        """The waiting runs, of these workflows or of all, that are due next after this instant, soonest first; by default the
+        overdue ones come first.
+        """
         if self._survey is not None:
-            found = self._survey.timers(limit)
+            found = self._survey.timers(limit, after, workflows)
         else:
             sleeping = self._driver.runs(RunQuery(statuses=("sleeping", "pending"), limit=_SLEEPING))
-            due = [row for row in sleeping if row.wake_at is not None and row.owner is None]
+            due = [row for row in sleeping if row.wake_at is not None and row.wake_at > after and row.owner is None]
+            due = [row for row in due if workflows is None or row.workflow in workflows]
             found = sorted(due, key=lambda row: row.wake_at or 0.0)[:limit]
         return tuple(found)
 
@@ -155,13 +170,25 @@ class Reader:
             return tuple(self._survey.workflows(limit))
         return tuple(sorted({row.workflow for row in self._driver.runs(RunQuery(limit=_SLEEPING))}))[:limit]
 
+    def last_code(self, row: RunRow) -> str:
+        """The project's code under which a run had its last pass; empty if it had none."""
+        return project_code(row.code)
+
     def first_code(self, run: int) -> str:
-        """The fingerprint of the code under which a run began, as far as the store tells."""
-        return "" if self._survey is None else self._survey.first_code(run)
+        """The project's code under which a run began; empty if it has not."""
+        return project_code(self._driver.first_code(run))
+
+    def manifest(self, code: str) -> Manifest:
+        """What a project's code consists of, as far as a worker has told."""
+        return read_manifest(self._driver.manifest(code))
 
     def workers(self) -> tuple[WorkerRow, ...]:
         """Those that execute runs, dead ones included."""
         return tuple(worker for worker in self._driver.workers() if worker.kind == "worker")
+
+    def stop(self, row: RunRow) -> Stop:
+        """Who stopped a run that is paused or cancelled, and when it would be due, as far as the store tells."""
+        return Stop() if self._survey is None else self._survey.stop(row.seq)
 
     def deed(self, op: str) -> Deed | None:
         """The verb that was carried out under this op, as far as the store tells."""
@@ -169,20 +196,36 @@ class Reader:
 
     # --- a run's history --------------------------------------------------------------------------------------------
 
-    def window(
-        self, run: int, *, after: int = 0, before: int | None = None, limit: int = 200, archived: bool = False
-    ) -> tuple[Entry, ...]:
+    def window(self, run: int, *, after: int = 0, before: int | None = None, limit: int = 200) -> tuple[Entry, ...]:
         """Entries in order of seq; with `before` the last ones below it, else the first ones above `after`."""
-        return tuple(self._driver.history(run, after=after, before=before, limit=limit, archived=archived))
+        return tuple(self._driver.history(run, after=after, before=before, limit=limit))
 
     def last(self, run: int, limit: int = 200) -> tuple[Entry, ...]:
         """The newest entries, in order of seq."""
         return self.window(run, before=_LAST_SEQ, limit=limit)
 
-    def entry(self, run: int, seq: int, *, archived: bool = False) -> Entry | None:
-        """The entry with this seq, without its arguments."""
-        found = self._driver.history(run, after=seq - 1, limit=1, archived=archived)
+    def entry(self, run: int, seq: int, *, archived: int | None = None) -> Entry | None:
+        """The entry with this seq, without its arguments; with `archived` the one that this rewind set aside."""
+        after = seq - 1
+        found = (
+            self.window(run, after=after, limit=1) if archived is None else self.set_aside(run, archived, after=after, limit=1)
+        )
         return found[0] if found and found[0].seq == seq else None
+
+    def rewinds(self, run: int, limit: int = 50) -> tuple[Rewound, ...]:
+        """What set entries aside, newest first. A store without a survey cannot tell them apart: there they are one, 1."""
+        if self._survey is not None:
+            return tuple(self._survey.rewinds(run, limit))
+        found = self._driver.history(run, limit=COUNT_LIMIT, archived=True)
+        return (Rewound(head=1, at=0.0, why="", entries=len(found)),) if found else ()
+
+    def set_aside(
+        self, run: int, rewind: int, *, after: int = 0, before: int | None = None, limit: int = 200
+    ) -> tuple[Entry, ...]:
+        """The entries that the rewind with this head set aside; `after` and `before` as in `window`."""
+        if self._survey is not None:
+            return tuple(self._survey.set_aside(run, rewind, after, before, limit))
+        return tuple(self._driver.history(run, after=after, before=before, limit=limit, archived=True))
 
     def around(self, run: int, entries: Collection[Entry]) -> tuple[Entry, ...]:
         """The joins, races and loops that stand around these entries and are not among them."""
@@ -205,22 +248,47 @@ class Reader:
 
     # --- values -----------------------------------------------------------------------------------------------------
 
-    def body(self, run: int, field: Field, entry: int | None = None) -> Body:
-        """One stored value of any size; damage is told, never raised."""
+    def body(
+        self, run: int, field: Field, entry: int | None = None, *, archived: int | None = None, most: int | None = None
+    ) -> Body:
+        """One stored value of any size; damage is told, never raised. `archived` is as in `entry`.
+
+        Of a value of more than `most` bytes the beginning may come alone, and unchecked.
+        """
+        ref = BodyRef(run=run, field=field, entry=entry)
         try:
-            return Body(self._driver.body(BodyRef(run=run, field=field, entry=entry)))
+            if most is not None and archived is None and self._survey is not None:
+                begun = self._survey.beginning(ref, most, _BEGINNING)
+                if begun is not None:
+                    return Body(begun[0], size=begun[1])
+            if archived is not None and self._survey is not None:
+                return Body(self._survey.body_aside(ref, archived))
+            return Body(self._driver.body(ref))
         except PayloadError as error:
             return Body(None, str(error))
 
     def end(self, run: int) -> RunEnd:
         """Why a run failed or is blocked."""
+        return self.ends((run,)).get(run, RunEnd(None, None))
+
+    def ends(self, runs: Sequence[int]) -> dict[int, RunEnd]:
+        """Why each of these runs failed or is blocked; what is damaged is left out."""
+        if self._survey is not None:
+            return {
+                each.run: RunEnd(None if each.error is None else plain_error(each.error), each.entry)
+                for each in self._survey.endings(runs)
+            }
+        return {run: end for run in runs if (end := self._loaded_end(run)) is not None}
+
+    def _loaded_end(self, run: int) -> RunEnd | None:
         try:
             view = self._driver.load(run, after=_LAST_SEQ)
         except PayloadError:
-            view = None
+            return None
         if view is None:
-            return RunEnd(None, 0)
-        return RunEnd(None if view.error is None else plain_error(view.error), view.failed_entry or 0)
+            return None
+        entry = self.entry(run, view.failed_entry) if view.failed_entry else None
+        return RunEnd(None if view.error is None else plain_error(view.error), entry)
 
     def inbox(self, run: int, limit: int = _NEWEST_MESSAGES) -> tuple[Message, ...]:
         """The messages that wait in a run's inbox, oldest first."""
@@ -230,5 +298,17 @@ class Reader:
             return ()
 
 
+def _query(asked: RunFilter, *, after: int | None = None, newer_than: int | None = None, limit: int) -> RunQuery:
+    return RunQuery(
+        statuses=asked.statuses, workflow=asked.workflow, tag=asked.tag, since=asked.since, until=asked.until,
+        id_prefix=asked.id_prefix, after=after, newer_than=newer_than, limit=limit,
+    )  # fmt: skip
+
+
 def _capped(number: int) -> Count:
     return Count(number - 1, True) if number >= COUNT_LIMIT else Count(number)
+
+
+def serving_of(worker: WorkerRow) -> Serving:
+    """What this worker has told that it serves."""
+    return read_serving(worker.info)

@@ -80,5 +80,5 @@ def _change(view: RunView, rewind: Rewind, bump: str, op: str, who: str) -> Chan
         run=row.seq, epoch=row.epoch, head=row.head, bump=bump, op=op, who=who, add=rewind.add, archive=rewind.archive,
         requeue=rewind.requeue, entries=row.entries, seen=0, owes=rewind.owes, status=rewind.status, ending=rewind.ending,
         calms=True, finish=Finish() if rewind.clears else None, state=rewind.state,
-        error_line=None if rewind.clears else row.error_line,
+        current=None if rewind.clears else row.current, error_line=None if rewind.clears else row.error_line,
     )  # fmt: skip

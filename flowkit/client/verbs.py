@@ -6,12 +6,13 @@ every call says what became of it as a value; nothing of what a user can do wron
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from flowkit.client.facts import loop_facts
 from flowkit.client.rewind import Rewind, recovery_of, replay_of
 from flowkit.client.steering import recover_run, replay_run
 from flowkit.codec import coder
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["OFFERED", "Answer", "RewindPlan", "Undo", "Verbs"]
 
 _tagged = coder()
+_NO_HEAD = -1
+"""No run has this head, so what demands it is answered only if it was done before."""
 
 OFFERED: dict[str, frozenset[str]] = {
     "recover": frozenset(("failed",)),
@@ -52,7 +55,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewindPlan:
-    """What a recover or replay would do, by location; `refused` says why it would not."""
+    """What a recover or replay would do, by location; `refused` says why it would not.
+
+    `pruned` are loops that start over whole, each with the number of its turns of which nothing is recorded any more.
+    """
 
     refused: str = ""
     again: tuple[str, ...] = ()
@@ -62,6 +68,7 @@ class RewindPlan:
     messages: int = 0
     kept: int = 0
     rollback: str = ""
+    pruned: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,11 @@ class Verbs:
     def steer(self, id: str, verb: Verb, op: str, *, seen: int | None = None) -> Answer:
         """Carry out a verb once. With `seen` the run must still have that head."""
         return self._write(id, Steer(run=id, verb=verb, op=op, who=self._who, head=seen))
+
+    def repeated(self, id: str, op: str) -> Answer | None:
+        """The first answer, if this wish was carried out before; for stores that do not tell of their verbs. Changes nothing."""
+        answer = self.steer(id, "wake", op, seen=_NO_HEAD)
+        return answer if answer.outcome == "done" else None
 
     def recover(self, id: str, op: str, *, seen: int | None = None) -> Answer:
         """As `Run.recover`."""
@@ -193,8 +205,15 @@ def _planned(view: RunView, plan: Callable[[], Rewind | None], nothing: str) -> 
             before[seq].location for seq in sorted(touched) if before[seq].kind in ("step", "send") and _has_begun(before[seq])
         ),
         messages=len(rewind.requeue),
+        pruned=tuple(_pruned(before[seq] for seq in gone if seq in before)),
         kept=sum(entry.kind == "step" and entry.status == "completed" and entry.seq not in touched for entry in view.entries),
     )
+
+
+def _pruned(gone: Iterable[Entry]) -> Iterator[tuple[str, int]]:
+    for entry in gone:
+        if entry.kind == "loop" and (turns := loop_facts(entry).pruned):
+            yield entry.location, turns
 
 
 def _has_begun(entry: Entry) -> bool:

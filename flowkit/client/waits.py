@@ -71,6 +71,8 @@ def wait_until(driver: Driver, bulletin: Bulletin, run: int, look: Callable[[], 
     Raises:
         StoreError: the handle was closed meanwhile.
     """
+    if (found := look()) is not None:  # most often, where many are waited for one after the other
+        return found
     end = None if timeout is None else time.monotonic() + timeout
     event = bulletin.listen(run)
     unwanted = gone.get()

@@ -60,7 +60,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     head: int
     bump: str = ""
     """``"recover"``, ``"replay"`` or ``"block"``: epoch + 1 and no owner afterwards; replay is counted in the row, and block
-    adds the row's `code` to `tried`. Empty for an ordinary commit of the owner."""
+    adds `code` to `tried`. Empty for an ordinary commit of the owner."""
+    code: str = ""
+    """With `bump` ``"block"``: the fingerprint of the code that does not fit, where a check found that out and no pass under
+    it was made; empty: the row's `code`."""
     op: str = ""
     """Id of a recover or replay: its row in `steering`, in the same transaction; a used one is answered `Duplicate`."""
     who: str = ""
@@ -96,6 +99,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Location being worked on, for lists; always written."""
     attempts: int = 0
     """Attempts of that location; always written."""
+    attempts_max: int = 0
+    """How many it is allowed, 0 where that is not known; always written."""
     error_line: str | None = None
     """First line of the newest error, for lists; always written, None clears it."""
     wake_at: float | None = None

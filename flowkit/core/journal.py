@@ -68,6 +68,8 @@ class Journal:
             DuplicateName, HistoryDiverged: code and history do not fit, or the code breaks a rule of its own.
         """
         with self.ledger.lock:
+            if self.trial is not None and kind == "step" and name in self.trial.renamed:
+                name, explicit = self.trial.renamed[name], True
             name = self._take_name(visits, kind, name, explicit, where)
             location = nested(visits.path, name)
             entry = self.ledger.entries.get(location)

@@ -17,6 +17,7 @@ import msgspec
 from flowkit.core.change import Change, Finish, Outgoing, Park, Reply
 from flowkit.core.entry import Entry, FailedAttempt
 from flowkit.core.location import ROOT, nested, split
+from flowkit.core.outcome import Place
 
 __all__ = ["COMPOSITES", "Batch", "Gate", "Ledger"]
 
@@ -107,6 +108,7 @@ class Ledger:
         self.inner: dict[str, dict[str, None]] = {}
         self.current: str | None = None
         self.attempts = 0
+        self.attempts_max = 0
         self.error_line: str | None = None
         self._batch = Batch()
         self._flying: Batch | None = None
@@ -208,9 +210,10 @@ class Ledger:
 
     # --- what is to be written --------------------------------------------------------------------------------------
 
-    def progress_from(self, current: str | None, attempts: int, error_line: str | None) -> None:
-        """What lists show of the run so far."""
-        self.current, self.attempts, self.error_line = current, attempts, error_line
+    def shows(self, place: Place) -> None:
+        """What lists show of the run from the next commit on."""
+        self.current, self.attempts = place.location, place.attempts
+        self.attempts_max, self.error_line = place.attempts_max, place.error_line
 
     def next_seq(self) -> int:
         """A sequence number that no entry of the run ever had."""
@@ -342,7 +345,8 @@ class Ledger:
                 failures=batch.failures, forget=batch.forget, consume=batch.consume, replies=batch.replies,
                 sends=tuple(batch.sends.values()), state=batch.state, entries=self.last, seen=self.seen, owes=self.owes,
                 status=status, ending=ending, calms=batch.settles or park is not None, park=park, finish=finish,
-                release=release, current=self.current, attempts=self.attempts, error_line=self.error_line,
+                release=release, current=self.current, attempts=self.attempts,
+                attempts_max=self.attempts_max, error_line=self.error_line,
             )  # fmt: skip
 
     def _drop_staged(self) -> None:

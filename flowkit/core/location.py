@@ -11,7 +11,18 @@ import re
 
 from flowkit.errors import InvalidName
 
-__all__ = ["MAX_NAME", "ROOT", "check_key", "check_name", "check_run_id", "nested", "split", "turn_of", "turn_segment"]
+__all__ = [
+    "MAX_NAME",
+    "ROOT",
+    "check_key",
+    "check_name",
+    "check_run_id",
+    "is_storable",
+    "nested",
+    "split",
+    "turn_of",
+    "turn_segment",
+]
 
 MAX_NAME = 200
 ROOT = ""
@@ -65,6 +76,15 @@ def _check_text(name: object, what: str) -> str:
     if found := _FORBIDDEN.search(name):
         raise InvalidName(f"{what} {name!r} holds {found.group()!r}: control characters and lone surrogates are not allowed")
     return name
+
+
+def is_storable(text: str) -> bool:
+    """Whether a store can be asked for `text` at all: lone surrogates, as from a terminal's broken bytes, are no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def nested(scope: str, segment: str) -> str:

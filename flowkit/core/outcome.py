@@ -13,7 +13,7 @@ import msgspec
 
 from flowkit.errors import Evicted, HistoryDiverged, RollbackCheckpointError, ScopeClosed, Suspended
 
-__all__ = ["Done", "Failed", "Outcome", "TimedOut", "Wake", "decisive", "merge_wakes", "unwrap"]
+__all__ = ["Done", "Failed", "Outcome", "Place", "TimedOut", "Wake", "decisive", "merge_wakes", "unwrap"]
 
 T = TypeVar("T", covariant=True)
 
@@ -46,11 +46,24 @@ def unwrap(outcome: Outcome[T]) -> T:
     raise outcome.error
 
 
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """An entry as lists name it: its location, how many attempts it had and may have (0: unknown), the newest error's line."""
+
+    location: str | None = None
+    attempts: int = 0
+    attempts_max: int = 0
+    error_line: str | None = None
+
+
 class Wake(msgspec.Struct, frozen=True):
-    """What a strand waits for: an instant in epoch seconds, message names (``("*",)``: any), or both."""
+    """What a strand waits for: an instant in epoch seconds, message names (``("*",)``: any), or both.
+
+    `place` is the entry that waits; a merged wake has none.
+    """
 
     at: float | None = None
     names: tuple[str, ...] | None = None
+    place: Place | None = None
 
 
 def merge_wakes(wakes: Iterable[Wake]) -> Wake:

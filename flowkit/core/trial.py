@@ -8,6 +8,7 @@ call behind it where older code went past. A loop turn or branch counts once, so
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 __all__ = ["Called", "Skipped", "Trial", "pattern"]
@@ -31,11 +32,12 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`removed` and `guarded` are patterns of locations; `calls` are those made so far, in order; `effects` those that the code
-    was kept from having.
+    """`removed` and `guarded` are patterns of locations, `renamed` new names of steps with the old ones, which they are given
+    explicitly; `calls` are those made so far, in order; `effects` those that the code was kept from having.
     """
 
     removed: frozenset[str] = frozenset()
+    renamed: Mapping[str, str] = field(default_factory=dict)
     guarded: frozenset[str] = frozenset()
     calls: list[Called] = field(default_factory=list)
     effects: list[BaseException] = field(default_factory=list)

@@ -111,6 +111,11 @@ class Step(Generic[P, R]):
         return Step(self._plan, self._options, awaited=True)
 
     @property
+    def at_most_once(self) -> bool:
+        """Whether its body never starts twice, as was asked where it was made."""
+        return self._plan.at_most_once
+
+    @property
     def plain(self: Step[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
         """An async step as plain workflows call it: blocks until the body, on the engine's loop, has ended."""
         return self._call_plain

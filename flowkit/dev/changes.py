@@ -28,8 +28,8 @@ def _changes(old: dict[str, str] | None, new: dict[str, str]) -> Iterable[str]:
         yield "+ the workflow"
         return
     for step, body in new.items():
-        if step in old and old[step] != body:
-            yield f"~ {step} (body)" if step else "~ the workflow"
+        if step and step in old and old[step] != body:
+            yield f"~ {step} (body)"
     yield from (f"+ {step}" for step in new if step not in old)
     yield from (f"- {step}" for step in old if step not in new)
 

@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from flowkit.check import Cause as CheckCause
-from flowkit.check import Report, check_runs
+from flowkit.check import Misfit, Report, check_runs
 from flowkit.client import livecode
 from flowkit.core.run import OPEN
 from flowkit.definitions import Workflow
@@ -21,22 +21,25 @@ MOST_RUNS = 500
 SECONDS_PER_RUN = 0.2
 SECONDS = 2.0
 _NOTES = 3
+_HISTORY, _CODE = "history has", "the code has"
 
 
 def check_open_runs(
     driver: Driver, workflows: Mapping[str, Workflow[..., Any]], begins: Callable[[int], None]
-) -> tuple[Checked, list[str]]:
-    """What became of the newest open runs, and the ids of those that do not fit. `begins` is told how many are tried."""
+) -> tuple[Checked, list[Misfit]]:
+    """What became of the newest open runs, and those that do not fit. `begins` is told how many are tried."""
     count = len(driver.runs(RunQuery(statuses=OPEN, limit=MOST_RUNS)))
     begins(count)
     if not count:
         return Checked(), []
     before = {row.id for row in driver.runs(RunQuery(statuses=("blocked",), limit=MOST_RUNS)) if row.workflow in workflows}
+    misfits: list[Misfit] = []
     with redirect_stdout(io.StringIO()):  # what a workflow prints, it prints again when it really runs
-        report = check_runs(driver, workflows, limit=MOST_RUNS, seconds_per_run=SECONDS_PER_RUN, seconds=SECONDS)
-    misfits = [run for each in report.workflows for cause in each.causes for run in cause.runs]
+        report = check_runs(
+            driver, workflows, limit=MOST_RUNS, seconds_per_run=SECONDS_PER_RUN, seconds=SECONDS, on_misfit=misfits.append
+        )
     unchecked = {missed.run for each in report.workflows for missed in each.unchecked}
-    return _checked(report, len(before - set(misfits) - unchecked)), misfits
+    return _checked(report, len(before - {misfit.row.id for misfit in misfits} - unchecked)), misfits
 
 
 def _checked(report: Report, freed: int) -> Checked:
@@ -56,19 +59,29 @@ def _checked(report: Report, freed: int) -> Checked:
 
 
 def _live(workflow: str, cause: CheckCause) -> livecode.Cause:
-    recorded, made = _sides(cause.message)
+    recorded, made, place = _sides(cause.message)
+    if place and not cause.lines:
+        made = f"{made} at {place}"  # else the lines say where
     return livecode.Cause(
         workflow=workflow, runs=len(cause.runs), recorded=recorded, made=made, location=cause.location,
         source=cause.lines[0].place if cause.lines else "", lines=tuple(line.text for line in cause.lines),
-        advice=cause.advice or ("" if cause.lines else cause.message), run_ids=cause.runs[:50],
+        advice=cause.advice or ("" if cause.lines else cause.message), run_ids=cause.runs,
+        missing=cause.missing,
     )  # fmt: skip
 
 
-def _sides(message: str) -> tuple[str, str]:
-    """What history has and what the code has, out of the message that a pass would give."""
-    found = {"history has": "", "the code has": ""}
-    for line in message.splitlines():
-        for side in found:
-            if line.strip().startswith(side):
-                found[side] = " ".join(line.strip().removeprefix(side).split())
-    return found["history has"], found["the code has"]
+def _sides(message: str) -> tuple[str, str, str]:
+    """What history has, what the code makes and where, out of the message that a pass would give; kind and name only."""
+    recorded = made = place = ""
+    for line in map(str.strip, message.splitlines()):
+        if line.startswith(_HISTORY):
+            recorded = _named(line.removeprefix(_HISTORY))[0]
+        elif line.startswith(_CODE):
+            made, place = _named(line.removeprefix(_CODE))
+    return recorded, made, place
+
+
+def _named(side: str) -> tuple[str, str]:
+    """``step `charge`    app.py:7`` in its two parts."""
+    head, tick, rest = side.strip().rpartition("`")
+    return head + tick or rest, rest.strip() if tick else ""

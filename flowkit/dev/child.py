@@ -1,13 +1,15 @@
-"""The process of one generation: imports the APP, tells what is in it, tries the open runs, and works when it is told to.
+"""The process of one generation: imports the APP, tells what is in it, tries the open runs, and works, each when told to.
 
 Run as ``python -B -u -X faulthandler -m flowkit.dev.child SPEC``. Orders and words travel on pipes of their own, since stdout
-is the user's. The main thread imports, as in any program, and then reads orders; whatever takes time has a thread. It ends
-when it is told, when the supervisor is gone, or when it is killed, and in no other way.
+is the user's. It may wait long for the first order: a spare, which has imported flowkit and nothing of the user's. The main
+thread imports, as in any program, and then reads orders; whatever takes time has a thread. It ends when it is told, when the
+supervisor is gone, or when it is killed, and in no other way.
 """
 
 from __future__ import annotations
 
 import faulthandler
+import importlib
 import os
 import signal
 import sys
@@ -21,13 +23,17 @@ from typing import Any
 
 import msgspec
 
+from flowkit.check import Misfit
 from flowkit.client import Flowkit
+from flowkit.core.events import RunError
 from flowkit.definitions import Workflow, known_workflows
+from flowkit.definitions.manifest import bodies_of
 from flowkit.dev.checking import check_open_runs
 from flowkit.dev.debugger import Breakpoints
 from flowkit.dev.lifeline import die_with, guard_forks
-from flowkit.dev.loading import Decorated, files_to_watch, import_user_app, load_error, store_error
-from flowkit.dev.manifest import bodies_of, describe_workflow, schema_of
+from flowkit.dev.loading import Decorated, Sources, files_to_watch, hides_files, import_user_app, load_error, store_error
+from flowkit.dev.manifest import describe_workflow, schema_of
+from flowkit.dev.marking import block_misfits
 from flowkit.dev.protocol import (
     Broken,
     Checking,
@@ -37,7 +43,9 @@ from flowkit.dev.protocol import (
     Debugging,
     Drained,
     Leave,
+    Load,
     Loaded,
+    Loading,
     Order,
     Quiet,
     Said,
@@ -50,9 +58,10 @@ from flowkit.dev.protocol import (
     encode,
 )
 from flowkit.dev.starting import start_as_wished
+from flowkit.drivers import memory as memory  # as the next: so that a spare need not import it when it is to load
 from flowkit.drivers import open_driver
+from flowkit.drivers import sqlite as sqlite
 from flowkit.errors import FlowkitError, StoreError
-from flowkit.registry import project_sources
 from flowkit.runtime.execution import Execution
 from flowkit.runtime.worker import Worker
 
@@ -73,7 +82,7 @@ class Child:
         self._flowkit: Flowkit | None = None
         self._worker: Worker | None = None
         self._workflows: dict[str, Workflow[..., Any]] = {}
-        self._misfits: list[str] = []
+        self._misfits: list[Misfit] = []
         self._breakpoints = Breakpoints(
             terminal=spec.terminal,
             ask=lambda: self._tell(Debugging()),
@@ -83,13 +92,17 @@ class Child:
     def run(self) -> None:
         """Load, check, and do as ordered; returns when there is nothing left to do but to end."""
         threading.Thread(target=self._listen, name="flowkit-orders", daemon=True).start()
+        order = self._orders.get()
+        if not isinstance(order, Load) or (order.waited and hides_files(os.getcwd())):
+            return
+        self._tell(Loading())
         if not self._load() or not self._check():
             self._wait_for_end()
             return
         for order in self._ordered():
             match order:
-                case Claim():
-                    self._claim()
+                case Claim(gentle=seconds):
+                    self._claim(seconds)
                 case Yield(grace=grace, patient=patient):
                     threading.Thread(target=self._give_back, args=(grace, patient), daemon=True).start()
                 case Start(number=number, wish=wish):
@@ -131,6 +144,7 @@ class Child:
 
     def _load(self) -> bool:
         decorated = Decorated()
+        importlib.invalidate_caches()  # a spare has looked into the folder before the newest files were there
         started = time.monotonic()
         stacks = os.fdopen(self._spec.stacks, "wb", buffering=0)
         faulthandler.dump_traceback_later(self._spec.import_seconds, file=stacks)
@@ -145,6 +159,7 @@ class Child:
             self._tell(Broken(error=twice, seconds=seconds, files=files_to_watch(None)))
             return False
         self._workflows = known_workflows()
+        self._sources = Sources()
         self._tell(self._manifest(module, seconds))
         return True
 
@@ -152,7 +167,7 @@ class Child:
         made = [self._workflows[name] for name in sorted(self._workflows)]
         schemas = {workflow.name: schema_of(workflow) for workflow in made}
         return Loaded(
-            code=project_sources(), seconds=seconds, workflows=tuple(describe_workflow(workflow) for workflow in made),
+            code=self._sources.loaded, seconds=seconds, workflows=tuple(describe_workflow(workflow) for workflow in made),
             bodies={workflow.name: bodies_of(workflow) for workflow in made},
             schemas={name: schema for name, schema in schemas.items() if schema is not None},
             files=files_to_watch(None), found=tuple(name for name in vars(module) if not name.startswith("_")),
@@ -171,16 +186,24 @@ class Child:
 
     # --- working ----------------------------------------------------------------------------------------------------
 
-    def _claim(self) -> None:
+    def _claim(self, gentle: float) -> None:
         assert self._flowkit is not None
-        self._worker = Worker(self._flowkit.house, lambda: self._workflows)
-        self._worker.on_fatal = self._interrupted
-        self._worker.start()
-        self._flowkit.worker = self._worker
+        house, sources = self._flowkit.house, self._sources.now()
         misfits, self._misfits = self._misfits, []
-        if self._spec.marks:
-            self._worker.take_up(misfits)  # each is judged by its own pass, which runs nothing before it fits
+        blocked = block_misfits(house.driver, misfits, self._workflows, sources, house.clock.now())
+        self._worker = Worker(house, lambda: self._workflows)
+        self._worker.on_fatal = self._interrupted
+        self._worker.start(sources=sources, gentle=gentle, generation=self._spec.number)
+        self._flowkit.worker = self._worker
         self._tell(Claiming())
+        if blocked:
+            threading.Thread(target=self._report_blocked, args=(blocked,), name="flowkit-hooks", daemon=True).start()
+
+    def _report_blocked(self, blocked: list[RunError]) -> None:
+        """A hook is the user's: it may take its time."""
+        assert self._flowkit is not None
+        for event in blocked:
+            self._flowkit.house.report(self._workflows[event.workflow], event)
 
     def _interrupted(self, error: BaseException) -> None:
         """A body raised KeyboardInterrupt: the worker gives all runs back, and then this process is of no use."""

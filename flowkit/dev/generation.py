@@ -35,9 +35,11 @@ class Generation:
     """One child. The main thread must make it: on Linux a child dies with the thread that started it."""
 
     def __init__(
-        self, number: int, app: str, db: str, *, import_seconds: float, marks: bool, terminal: bool, post: Callable[[Event], None]
+        self, number: int, app: str, db: str, *, import_seconds: float, terminal: bool, post: Callable[[Event], None]
     ) -> None:
         self.number = number
+        self.was_spare = False
+        self.began = False
         self.loaded: Loaded | None = None
         self.checked: Checked | None = None
         self.drained = False
@@ -51,7 +53,7 @@ class Generation:
         stack, stacks = os.pipe()
         spec = Spec(
             app=app, db=db, parent=os.getpid(), listens=listens, tells=tells, stacks=stacks, import_seconds=import_seconds,
-            marks=marks, terminal=terminal,
+            terminal=terminal, number=number,
         )  # fmt: skip
         command = [sys.executable, "-B", "-u", "-X", "faulthandler", "-m", "flowkit.dev.child", encode(spec).decode()]
         self._process = subprocess.Popen(

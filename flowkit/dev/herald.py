@@ -40,7 +40,7 @@ class Herald:
                 code=child.code, former="" if former is None else former.code, seconds=loaded.seconds, pid=child.pid,
                 workflows=len(loaded.workflows), steps=step_count(loaded), changes=changes, fits=checked.fits,
                 held=checked.held, freed=checked.freed, unattended=checked.unattended, notes=checked.notes,
-                url=f"{self._url}/runs?status=blocked" if self._url else "",
+                url=f"{self._url}/migrate" if self._url else "",
             )
         )  # fmt: skip
         gone = tuple(f"{runs} open runs of {name}: no code" for name, runs in checked.unattended.items())

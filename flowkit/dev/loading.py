@@ -15,7 +15,7 @@ from flowkit import registry
 from flowkit.client.livecode import LoadError, SourceLine
 from flowkit.engine.source import PACKAGE, place_of, shown_path
 
-__all__ = ["Decorated", "files_to_watch", "import_user_app", "load_error", "store_error"]
+__all__ = ["Decorated", "Sources", "files_to_watch", "hides_files", "import_user_app", "load_error", "store_error"]
 
 _AROUND = 2
 _MACHINERY = ("<frozen ", os.path.dirname(os.path.abspath(linecache.__file__)) + os.sep)
@@ -45,6 +45,31 @@ class Decorated:
                     frames=tuple(places), hint="Give one of them another name=.",
                 )  # fmt: skip
         return None
+
+
+class Sources:
+    """The digest of the files that this process has loaded, as they were then: by the time its runs are marked with it, the
+    next save may have changed them, and its code would pass for this one. Made once the APP is imported.
+    """
+
+    def __init__(self) -> None:
+        self.loaded = registry.project_sources()
+        self._files = set(registry.project_files())
+
+    def now(self) -> str:
+        """With the files that have been imported since."""
+        late = [module for module in list(sys.modules.values()) if not self._files.issuperset(registry.project_files([module]))]
+        return self.loaded + registry.project_sources(late) if late else self.loaded
+
+
+def hides_files(folder: str) -> bool:
+    """Whether modules that this process has loaded would be taken for modules of the folder, which stands first on `sys.path`:
+    one that was there when they were loaded, and may have been saved since, or one that came later.
+    """
+    names = os.listdir(folder)
+    modules = {name.removesuffix(".py") for name in names if name.endswith(".py")}
+    packages = {name for name in names if name in sys.modules and os.path.isfile(os.path.join(folder, name, "__init__.py"))}
+    return not ((modules | packages) - {__name__.partition(".")[0]}).isdisjoint(sys.modules)
 
 
 def import_user_app(app: str) -> ModuleType | BaseException:

@@ -1,32 +1,29 @@
-"""What is in the loaded code, as plain data: workflows with parameters, the steps they can reach, and hashes of the bodies.
+"""What a page shows of the loaded code, as plain data: workflows with their parameters and steps.
 
-A hash is that of the parsed source, so that a comment or another line break is no change. Steps are found by following names
-from the workflow through the functions that it calls; one that is made inside a function while it runs is not found.
+Annotations and defaults are texts here. Nothing of the user's is called, but an annotation is evaluated, which may raise
+anything.
 """
 
 from __future__ import annotations
 
-import ast
 import datetime
 import enum
-import hashlib
 import inspect
 import json
-import textwrap
 import types
 import typing
-from collections.abc import Iterator, Mapping
-from types import CodeType, ModuleType
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from flowkit.client.livecode import Parameter, ParameterKind, StepInfo, WorkflowInfo
 from flowkit.codec import Coder, signature_coders
-from flowkit.definitions import Step, Workflow
-from flowkit.engine.source import PACKAGE, place_of
+from flowkit.definitions import Workflow
+from flowkit.definitions.manifest import steps_of
+from flowkit.engine.source import place_of
 
-__all__ = ["bodies_of", "describe_workflow", "schema_of", "steps_of"]
+__all__ = ["describe_workflow", "schema_of"]
 
 _KINDS: Mapping[object, ParameterKind] = {
     str: "str", int: "int", float: "float", bool: "bool", datetime.date: "date", datetime.datetime: "datetime",
@@ -37,20 +34,18 @@ def describe_workflow(workflow: Workflow[..., Any]) -> WorkflowInfo:
     """What a page shows of a workflow, and a form asks for it."""
     coders = signature_coders(workflow.function).parameters
     parameters = inspect.signature(workflow.function).parameters.values()
+    schema = schema_of(workflow) or {}
     return WorkflowInfo(
         name=workflow.name, doc=inspect.getdoc(workflow.function) or "", source=place_of(workflow.function),
-        parameters=tuple(_parameter(each, coders[each.name]) for each in parameters),
+        parameters=tuple(_parameter(each, coders[each.name], schema) for each in parameters),
         steps=tuple(
-            StepInfo(name=step.name, source=place_of(inspect.unwrap(step)), doc=inspect.getdoc(inspect.unwrap(step)) or "")
+            StepInfo(
+                name=step.name, source=place_of(inspect.unwrap(step)), doc=inspect.getdoc(inspect.unwrap(step)) or "",
+                at_most_once=step.at_most_once,
+            )
             for step in steps_of(workflow)
         ),
     )  # fmt: skip
-
-
-def bodies_of(workflow: Workflow[..., Any]) -> dict[str, str]:
-    """Step → hash of its source; under ``""`` the workflow's own."""
-    hashes = {step.name: _source_hash(inspect.unwrap(step)) for step in steps_of(workflow)}
-    return {"": _source_hash(workflow.function)} | hashes
 
 
 def schema_of(workflow: Workflow[..., Any]) -> dict[str, Any] | None:
@@ -64,80 +59,50 @@ def schema_of(workflow: Workflow[..., Any]) -> dict[str, Any] | None:
         return None
 
 
-# --- steps ------------------------------------------------------------------------------------------------------------
-
-
-def steps_of(workflow: Workflow[..., Any]) -> list[Step[..., Any]]:
-    """The steps that the workflow's code can reach, in the order in which they are named."""
-    found: dict[str, Step[..., Any]] = {}
-    seen: set[int] = set()
-    waiting: list[Any] = [workflow.function]
-    while waiting:
-        item = waiting.pop(0)
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, Step):
-            found.setdefault(item.name, item)
-            continue
-        if isinstance(item, Workflow):
-            continue  # started as a run of its own
-        function = inspect.unwrap(item)
-        code = getattr(function, "__code__", None)
-        if isinstance(code, CodeType) and not code.co_filename.startswith(PACKAGE):
-            waiting.extend(_named(function, code))
-    return list(found.values())
-
-
-def _named(function: Any, code: CodeType) -> Iterator[Any]:
-    """What the names in a function's code stand for: globals, attributes of modules among them, what it closes over."""
-    names = list(dict.fromkeys(name for each in _codes(code) for name in each.co_names))
-    values = [function.__globals__[name] for name in names if name in function.__globals__]
-    for cell in function.__closure__ or ():
-        try:
-            values.append(cell.cell_contents)
-        except ValueError:  # not filled yet
-            continue
-    for value in values:
-        if isinstance(value, ModuleType):
-            values_of = vars(value)
-            yield from (values_of[name] for name in names if isinstance(values_of.get(name), Step | types.FunctionType))
-        elif isinstance(value, Step | types.FunctionType):
-            yield value
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _codes(constant)
-
-
-def _source_hash(function: Any) -> str:
-    """Of the source without comments and layout; of the compiled code where there is no source."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-        text = ast.dump(tree)
-    except (OSError, TypeError, SyntaxError, ValueError):  # made at run time, or a lambda in the middle of a line
-        code = getattr(function, "__code__", None)
-        text = repr((code.co_code, code.co_names)) if isinstance(code, CodeType) else repr(function)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
-def _parameter(parameter: inspect.Parameter, coder: Coder) -> Parameter:
+def _parameter(parameter: inspect.Parameter, coder: Coder, schema: dict[str, Any]) -> Parameter:
     annotation = coder.annotation
     plain, optional = _without_none(annotation)
     kind, choices = _kind(plain)
     collects = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     given = parameter.default is not parameter.empty
+    shown_kind = "json" if collects else kind
     return Parameter(
-        name=parameter.name, kind="json" if collects else kind, annotation=_shown(annotation),
+        name=parameter.name, kind=shown_kind, annotation=_shown(annotation),
         required=not given and not collects, optional=optional, default=_as_json(parameter.default) if given else "",
-        choices=() if collects else choices,
+        choices=() if collects else choices, schema=_schema(parameter, schema) if shown_kind == "json" else "",
     )  # fmt: skip
+
+
+def _schema(parameter: inspect.Parameter, whole: dict[str, Any]) -> str:
+    """The part of the schema of all parameters that says what this one takes, with the definitions that it may refer to."""
+    defs = whole.get("$defs", {})
+    own = defs.get(whole.get("$ref", "").rpartition("/")[2], {}).get("properties", {}).get(parameter.name)
+    if not own:
+        return ""
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        own = {"type": "array", "items": own}
+    elif parameter.kind is parameter.VAR_KEYWORD:
+        own = {"type": "object", "additionalProperties": own}
+    wanted = _referred(own, defs)
+    return json.dumps(own | ({"$defs": {name: defs[name] for name in wanted}} if wanted else {}), ensure_ascii=False)
+
+
+def _referred(schema: Any, defs: dict[str, Any]) -> list[str]:
+    """The names of the definitions that a schema refers to, directly or not."""
+    found: list[str] = []
+    waiting = [schema]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            name = str(item.get("$ref", "")).rpartition("/")[2]
+            if name in defs and name not in found:
+                found.append(name)
+                waiting.append(defs[name])
+        waiting.extend(item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
+    return found
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:

@@ -25,7 +25,9 @@ __all__ = [
     "Fit",
     "Held",
     "Leave",
+    "Load",
     "Loaded",
+    "Loading",
     "Order",
     "Quiet",
     "Spec",
@@ -50,21 +52,29 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     app: str
     db: str
     parent: int
+    number: int = 0
+    """Of the generation."""
     listens: int
     tells: int
     stacks: int
     import_seconds: float
     terminal: bool
     """Whether there is one that a debugger could have."""
-    marks: bool
-    """Whether runs that do not fit are to be marked, and the others worked on; else it only looks."""
 
 
 # --- orders -----------------------------------------------------------------------------------------------------------
 
 
+class Load(Said, frozen=True, kw_only=True):
+    """Import the APP and try the open runs. Until then the process is nobody's generation; `waited`: it was a spare."""
+
+    waited: bool = False
+
+
 class Claim(Said, frozen=True, kw_only=True):
-    """Work on runs from here on."""
+    """Work on runs from here on; for `gentle` seconds take them up a few at a time, as the former gives them back."""
+
+    gentle: float = 0.0
 
 
 class Yield(Said, frozen=True, kw_only=True):
@@ -89,10 +99,14 @@ class Leave(Said, frozen=True, kw_only=True):
     """End."""
 
 
-Order = Claim | Yield | Debug | Start | Leave
+Order = Load | Claim | Yield | Debug | Start | Leave
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
+
+
+class Loading(Said, frozen=True, kw_only=True):
+    """The import of the APP begins."""
 
 
 class Loaded(Said, frozen=True, kw_only=True):
@@ -183,7 +197,7 @@ class Started(Said, frozen=True, kw_only=True):
     answer: StartAnswer
 
 
-Word = Loaded | Broken | Checking | Checked | Claiming | Debugging | Quiet | Waits | Drained | Started
+Word = Loading | Loaded | Broken | Checking | Checked | Claiming | Debugging | Quiet | Waits | Drained | Started
 
 _orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 _words: msgspec.json.Decoder[Word] = msgspec.json.Decoder(Word)

@@ -149,8 +149,8 @@ def blocks(news: News) -> Iterable[list[str]]:
             yield ["saved", ", ".join(files[:_NEAR_FILES]) + more]
         case NowLoaded():
             yield ["loaded", *_loaded(news)]
-            for held in news.held:
-                yield ["HELD", *_held(held), *([f"{news.url}"] if news.url else [])]
+            for number, held in enumerate(news.held, 1):
+                yield ["HELD", *_held(held), *([news.url] if news.url and number == len(news.held) else [])]
         case Failed(error=error, running=running):
             yield ["BROKEN", *_broken(error, running)]
         case Stuck(source=source, frames=frames, running=running):
@@ -169,14 +169,14 @@ def blocks(news: News) -> Iterable[list[str]]:
 
 def _loaded(news: NowLoaded) -> Iterable[str]:
     arrow = f"{news.former} → {news.code}" if news.former else news.code
-    said = f"{arrow} in {news.seconds * 1000:.0f} ms   {_count(news.workflows, 'workflow')}, {_count(news.steps, 'step')}"
+    what = f"{_count(news.workflows, 'workflow')}, {_count(news.steps, 'step')}"
     if news.freed and not news.held:
-        said += f"   {_count(news.freed, 'held run')} {'fits and goes' if news.freed == 1 else 'fit and go'} on"
-    yield said
+        what = f"{_count(news.freed, 'held run')} {'fits and goes' if news.freed == 1 else 'fit and go'} on"
+    yield f"{arrow} in {news.seconds * 1000:.0f} ms   {what}"
     for workflow, changes in news.changes.items():
         yield f"{workflow}  {'   '.join(changes)}"
     for fit in news.fits:
-        if news.former or fit.held or fit.unchecked:
+        if fit.workflow in news.changes or fit.held or fit.unchecked:
             yield f"{fit.workflow}  {_fitting(fit)}"
     for workflow, runs in news.unattended.items():
         yield f"{workflow}  {_count(runs, 'open run')}: no code for them here, they are left alone"

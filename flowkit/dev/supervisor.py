@@ -12,11 +12,10 @@ import os
 import signal
 import time
 from collections import deque
-from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from flowkit.client.livecode import Fault, LoadError, StartAnswer, StartWish
+from flowkit.client.livecode import LoadError
 from flowkit.dev.events import Ended, Event, Heard, Interrupted, Killed, Printed, SavedFiles, Stalled, Wanted
 from flowkit.dev.generation import Generation
 from flowkit.dev.herald import Herald
@@ -27,13 +26,13 @@ from flowkit.dev.protocol import (
     Checking,
     Claim,
     Claiming,
-    Debug,
     Debugging,
     Drained,
     Leave,
+    Load,
     Loaded,
+    Loading,
     Quiet,
-    Start,
     Started,
     Waits,
     Word,
@@ -51,8 +50,10 @@ from flowkit.dev.settings import (
     STOP_SECONDS,
     Settings,
 )
-from flowkit.dev.terminal import lend_terminal, take_terminal_back
+from flowkit.dev.spare import Spare
+from flowkit.dev.terminal import Terminal
 from flowkit.dev.watch import Files, Watcher, folders_of
+from flowkit.dev.wishes import Wishes
 from flowkit.engine.source import shown_path
 
 __all__ = ["Supervisor"]
@@ -73,17 +74,18 @@ class Supervisor:
         self._herald = Herald(report, self.live, app=settings.app, url=settings.url)
         self._watcher = Watcher(Files(settings.globs, os.path.abspath(settings.db)), self._note_saved)
         self._numbers = 0
+        self._spare = Spare(self._make)
         self._candidate: Generation | None = None
         self._serving: Generation | None = None
         self._formers: list[Generation] = []
         self._alive: set[Generation] = set()
         self._promoting = False
         self._took_over_at = 0.0
-        self._debugged: Generation | None = None
+        self._terminal = Terminal()
         self._saved: set[str] = set()
         self._load_at: float | None = None
         self._deaths: deque[float] = deque(maxlen=DEATHS)
-        self._answers: dict[int, Future[StartAnswer]] = {}
+        self._wishes = Wishes()
         self._stopping: float | None = None
 
     # --- the loop ---------------------------------------------------------------------------------------------------
@@ -124,7 +126,7 @@ class Supervisor:
             case SavedFiles(files=files):
                 self._files_saved(files)
             case Wanted(wish=wish, answer=answer):
-                self._want(wish, answer)
+                self._wishes.pass_on(wish, answer, self._serving)
             case Interrupted():
                 self._stop()
             case Killed():
@@ -138,21 +140,26 @@ class Supervisor:
         return [child for child in (self._candidate, self._serving, *self._formers) if child is not None]
 
     def _next_deadline(self) -> float | None:
-        found = [child.deadline for child in self._children() if child.deadline is not None and child is not self._debugged]
+        found = [
+            child.deadline for child in self._children() if child.deadline is not None and child is not self._terminal.holder
+        ]
         if self._load_at is not None and self._may_load():
             found.append(self._load_at)
+        if self._spare.due is not None:
+            found.append(self._spare.due)
         return min(found, default=None)
 
     def _meet_deadlines(self, now: float) -> None:
         for child in self._children():
-            if child.deadline is not None and now >= child.deadline and child is not self._debugged:
+            if child.deadline is not None and now >= child.deadline and child is not self._terminal.holder:
                 child.deadline = None
                 self._too_late(child)
         if self._load_at is not None and now >= self._load_at and self._may_load():
             self._load()
+        self._spare.tend(now)
 
     def _may_load(self) -> bool:
-        return not self._promoting and self._debugged is None and self._stopping is None
+        return not self._promoting and self._terminal.holder is None and self._stopping is None
 
     def _too_late(self, child: Generation) -> None:
         """A candidate that does not get through its check, a former that does not end, or one whose keeping is over."""
@@ -192,17 +199,24 @@ class Supervisor:
         if self._saved:
             self._report.tell(Saved(files=tuple(shown_path(file) for file in sorted(self._saved))))
             self._saved.clear()
-        self._numbers += 1
         self._drop_candidate()
-        self._candidate = Generation(
-            self._numbers, self._settings.app, self._settings.db, import_seconds=self._settings.import_seconds,
-            marks=self._settings.works, terminal=self._settings.terminal, post=self._events.put,
-        )  # fmt: skip
-        self._alive.add(self._candidate)
+        self._candidate = self._spare.take()
+        self._candidate.order(Load(waited=self._candidate.was_spare))
         self._herald.loading()
+
+    def _make(self) -> Generation:
+        self._numbers += 1
+        made = Generation(
+            self._numbers, self._settings.app, self._settings.db, import_seconds=self._settings.import_seconds,
+            terminal=self._settings.terminal, post=self._events.put,
+        )  # fmt: skip
+        self._alive.add(made)
+        return made
 
     def _hear(self, child: Generation, word: Word) -> None:
         match word:
+            case Loading():
+                child.began = True
             case Loaded() if child is self._candidate:
                 child.loaded = word
                 child.deadline = time.monotonic() + CHECK_SECONDS
@@ -220,32 +234,22 @@ class Supervisor:
             case Claiming() if child is self._candidate:
                 self._took_over(child)
             case Debugging(over=over):
-                self._debug(child, over)
+                (self._terminal.take_back if over else self._terminal.lend)(child)
             case Waits(bodies=bodies, at_most_once=once):
                 self._waiting(child, bodies, once)
             case Drained():
                 self._drained(child)
             case Started(number=number, answer=answer):
-                self._answers.pop(number, Future()).set_result(answer)
+                self._wishes.answered(number, answer)
             case _:
                 return  # of a candidate that was dropped meanwhile
-
-    def _debug(self, child: Generation, over: bool) -> None:
-        """A debugger has the terminal, and its process is neither replaced nor ended meanwhile; or it is done."""
-        if over and child is not self._debugged:
-            return
-        self._debugged = None if over else child
-        if over:
-            take_terminal_back()
-        else:
-            lend_terminal(child.pid)
-            child.order(Debug())
 
     def _watch(self, files: tuple[str, ...]) -> None:
         self._watcher.add({os.path.dirname(file) for file in files})
 
     def _refuse(self, child: Generation, error: LoadError) -> None:
         self._drop_candidate()
+        self._spare.plan()
         self._herald.broken(child, error, self._running())
 
     def _running(self) -> str:
@@ -280,7 +284,8 @@ class Supervisor:
         if self._serving is not None:
             self._serving.deadline = None
         if self._settings.works:
-            candidate.order(Claim())
+            former = self._serving is not None
+            candidate.order(Claim(gentle=self._settings.grace + LATE_SECONDS if former else 0.0))
         else:
             self._took_over(candidate)
 
@@ -295,6 +300,7 @@ class Supervisor:
             former.deadline = now + (self._settings.grace + LATE_SECONDS if not former.drained else KEEP_SECONDS)
             former.drained = former.drained or not self._settings.works
             self._formers.append(former)
+        self._spare.plan()
         self._herald.loaded(child, former)
 
     def _waiting(self, child: Generation, bodies: tuple[str, ...], once: bool) -> None:
@@ -320,7 +326,9 @@ class Supervisor:
 
     def _ended(self, child: Generation, code: int) -> None:
         self._alive.discard(child)
-        self._debug(child, over=True)
+        self._terminal.take_back(child)
+        if self._spare.lost(child):
+            return
         if child in self._formers:
             self._formers.remove(child)
         elif child is self._candidate:
@@ -335,6 +343,10 @@ class Supervisor:
             self._go_back_to(self._serving)
         if self._stopping is not None:
             return
+        if not child.began and child.was_spare:
+            self._load()  # it had died before it was needed, or is of no use
+            return
+        self._spare.plan()
         self._herald.died_loading(child, code, self._running())
 
     def _go_back_to(self, child: Generation | None) -> None:
@@ -368,16 +380,6 @@ class Supervisor:
         if self._candidate is None:
             self._load()
 
-    # --- wishes -----------------------------------------------------------------------------------------------------
-
-    def _want(self, wish: StartWish, answer: Future[StartAnswer]) -> None:
-        if self._serving is None:
-            answer.set_result(StartAnswer(faults=(Fault(field="", message="no code is running yet"),)))
-            return
-        self._numbers += 1
-        self._answers[self._numbers] = answer
-        self._serving.order(Start(number=self._numbers, wish=wish))
-
     def _stop(self) -> None:
         """The first time: drain, then end. The second time: now."""
         now = time.monotonic()
@@ -386,6 +388,7 @@ class Supervisor:
             return
         self._stopping = now
         self._watcher.stop()
+        self._spare.drop()
         self._drop_candidate()
         for child in self._children():
             child.deadline = now + STOP_SECONDS + LATE_SECONDS

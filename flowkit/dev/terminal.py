@@ -10,10 +10,32 @@ import os
 import signal
 from contextlib import suppress
 
-__all__ = ["lend_terminal", "take_terminal_back"]
+from flowkit.dev.generation import Generation
+from flowkit.dev.protocol import Debug
+
+__all__ = ["Terminal"]
 
 
-def lend_terminal(group: int) -> None:
+class Terminal:
+    """`holder` is the child whose debugger has it; that process is neither replaced nor ended meanwhile."""
+
+    def __init__(self) -> None:
+        self.holder: Generation | None = None
+
+    def lend(self, child: Generation) -> None:
+        """Give it to a child that has asked for it."""
+        self.holder = child
+        _listen_to(child.pid)
+        child.order(Debug())
+
+    def take_back(self, child: Generation) -> None:
+        """This child's debugger is done, or the child is gone."""
+        if self.holder is child:
+            self.holder = None
+            _listen_to(os.getpgrp())
+
+
+def _listen_to(group: int) -> None:
     """Have the terminal listen to this process group."""
     with suppress(OSError):
         descriptor = os.open("/dev/tty", os.O_RDWR)
@@ -23,8 +45,3 @@ def lend_terminal(group: int) -> None:
         finally:
             signal.signal(signal.SIGTTOU, before)
             os.close(descriptor)
-
-
-def take_terminal_back() -> None:
-    """Have the terminal listen to this process again."""
-    lend_terminal(os.getpgrp())

@@ -33,6 +33,7 @@ class Files:
         self._globs = tuple(globs)
         self._without = without
         self._roots: set[str] = set()
+        self._links: set[str] = set()
         self._known: dict[str, tuple[int, int, int, bytes]] = {}
         self.folders: set[str] = set()
 
@@ -42,6 +43,7 @@ class Files:
         if not fresh:
             return False
         self._roots |= fresh
+        self._links |= {os.path.dirname(link) for root in fresh for link in _links_in(root)}
         added = {path: found for path, found in self._look(()).items() if path not in self._known}
         self._known |= added
         _drop_caches(added)
@@ -72,7 +74,7 @@ class Files:
 
     def _look(self, sure: Collection[str]) -> dict[str, tuple[int, int, int, bytes]]:
         found: dict[str, tuple[int, int, int, bytes]] = {}
-        self.folders = set()
+        self.folders = set(self._links)
         for root in sorted(self._roots):
             for folder in _folders(root):
                 if len(self.folders) >= MOST_FOLDERS:
@@ -177,6 +179,14 @@ def needs_polling(folders: Collection[str]) -> bool:
     points = {point.rstrip("/") + "/": kind for point, kind in mounts}
     kinds = {points[max((p for p in points if f"{folder}/".startswith(p)), key=len, default="/")] for folder in folders if points}
     return not kinds.isdisjoint(_POLLED)
+
+
+def _links_in(path: str) -> Iterable[str]:
+    """The parts of the path that are links: pointed elsewhere, other files stand under the same names."""
+    while (above := os.path.dirname(path)) != path:
+        if os.path.islink(path):
+            yield path
+        path = above
 
 
 def _drop_caches(paths: Iterable[str]) -> None:

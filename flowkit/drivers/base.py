@@ -231,6 +231,9 @@ class RunRow(Value, frozen=True, kw_only=True, gc=False):
     replays: int = 0
     current: str | None = None
     attempts: int = 0
+    attempts_max: int = 0
+    undone: int = 0
+    """Steps whose rollback handler has finished, since the run last went forward."""
     error_line: str | None = None
     tags: tuple[str, ...] = ()
     code: str = ""
@@ -271,6 +274,8 @@ class Claim(Value, frozen=True, kw_only=True, gc=False):
     status: str
     request: str = ""
     code: str = ""
+    view: RunView | None = None
+    """What `load` would give, if the driver has brought it along; most do so for runs that have written nothing yet."""
 
 
 class Claimed(Value, frozen=True, kw_only=True, gc=False):
@@ -310,7 +315,10 @@ class WorkerRow(Value, frozen=True, kw_only=True, gc=False):
 
 
 class RunQuery(Value, frozen=True, kw_only=True, gc=False):
-    """A page of the run list, newest first; fields that are None do not filter. `after` is the seq of the last row shown."""
+    """A page of the run list, newest first; fields that are None do not filter.
+
+    `after` is the seq of the last row shown, `newer_than` of the first: only runs below the one, or above the other.
+    """
 
     statuses: Sequence[str] = ()
     workflow: str | None = None
@@ -321,6 +329,7 @@ class RunQuery(Value, frozen=True, kw_only=True, gc=False):
     error: str | None = None
     owner: int | None = None
     after: int | None = None
+    newer_than: int | None = None
     limit: int = 50
 
 
@@ -363,8 +372,12 @@ class Driver(Protocol):
         """Withdraw a worker that holds no run any more. One that still does is taken over as if it had died."""
         ...
 
-    def beat(self, worker: int, now: float) -> float:
-        """Renew the lease; returns the store's clock. Raises Fenced if the worker was declared dead."""
+    def beat(self, worker: int, now: float, info: str | None = None) -> float:
+        """Renew the lease, with `info` in place of that told before; returns the store's clock.
+
+        Raises:
+            Fenced: the worker was declared dead.
+        """
         ...
 
     def reap(self, now: float, *, dead: Collection[int] = ()) -> int:
@@ -372,7 +385,9 @@ class Driver(Protocol):
         ...
 
     def adopt(self, worker: int, held: Collection[int], workflows: Mapping[str, str], limit: int, now: float) -> Claimed:
-        """Claim blocked runs that were never blocked under this code, and those owned by this worker that it does not hold."""
+        """Claim blocked runs that were never blocked under this code and whose start has come, and those owned by this worker
+        that it does not hold.
+        """
         ...
 
     def take(self, worker: int, run: int, code: str, now: float) -> Claim | None:
@@ -419,7 +434,19 @@ class Driver(Protocol):
         """A page of the run list, newest first; at most ``query.limit`` rows."""
         ...
 
+    def first_code(self, run: int) -> str:
+        """The fingerprint of the code under which the run began; empty if it has not."""
+        ...
+
     def workers(self) -> list[WorkerRow]: ...
+
+    def publish(self, code: str, manifest: bytes, now: float) -> None:
+        """Keep what a project's code consists of under the code, in place of what was published before."""
+        ...
+
+    def manifest(self, code: str) -> bytes | None:
+        """What was published under `code`."""
+        ...
 
     def history(
         self, run: int, *, after: int = 0, before: int | None = None, limit: int = 200, archived: bool = False

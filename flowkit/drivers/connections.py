@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import sys
 import threading
 import time
 import weakref
@@ -21,8 +20,9 @@ from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 from flowkit.drivers.base import GuardFailed
-from flowkit.drivers.forks import INSIDE_SQLITE
+from flowkit.drivers.forks import INSIDE_SQLITE, this_process
 from flowkit.drivers.gate import Gate, lock_folder
+from flowkit.drivers.pragmas import set_pragmas
 from flowkit.drivers.schema import VERSION, found_version, migrate, needs_migration
 from flowkit.errors import PayloadError, StoreBusy, StoreError
 
@@ -74,7 +74,7 @@ class Connections:
         self.locks = lock_folder(path)
         self._busy_seconds = busy_seconds
         self._durability = durability
-        self._pid = os.getpid()
+        self._pid = this_process()
         self._closed = False
         self._mutex = threading.Lock()
         self._readers: list[sqlite3.Connection] = []
@@ -84,6 +84,7 @@ class Connections:
         self._reserve_freed = False
         self._reserve_at = 0.0
         self._gate: Gate | None = None
+        self._schema: tuple[int] | None = None
         self._writer = self._open_writer()
         self._cursor = self._writer.cursor()
         _handles.add(self)
@@ -109,6 +110,8 @@ class Connections:
         cursor = self._cursor
         try:
             cursor.execute("BEGIN IMMEDIATE")
+            if cursor.execute("PRAGMA schema_version").fetchone() != self._schema:
+                self._meet_schema()
             result = work(cursor)
         except BaseException as error:
             self._roll_back()
@@ -129,6 +132,11 @@ class Connections:
         if self._reserve_freed and time.monotonic() > self._reserve_at:
             self._keep_reserve()
         return result
+
+    def _meet_schema(self) -> None:
+        """Newer code may have migrated the file since it was opened: every write asks, for the next one could spoil it."""
+        found_version(self._writer, self.name)
+        self._schema = self._writer.execute("PRAGMA schema_version").fetchone()
 
     def _enter(self) -> None:
         self.refuse_after_fork()
@@ -226,7 +234,11 @@ class Connections:
     # --- opening and closing
 
     def _refuse_bad_path(self) -> None:
-        if self.path.is_dir():
+        try:
+            is_folder = self.path.is_dir()
+        except OSError as error:
+            raise StoreError(f"{str(self.path)[:80]!r} cannot be the name of a file: {error.strerror}.") from error
+        if is_folder:
             raise StoreError(f"{self.name} is a folder. Name a file in it.")
         if not self.path.parent.is_dir():
             raise StoreError(f"the folder {self.path.parent} does not exist. Create it first.")
@@ -278,7 +290,7 @@ class Connections:
         try:
             connection = self._connect("rwc")
             version = found_version(connection, self.name)
-            self._set_pragmas(connection)
+            set_pragmas(connection, self._durability)
             if needs_migration(version):
                 connection.execute("BEGIN IMMEDIATE")
                 migrate(connection)
@@ -303,21 +315,6 @@ class Connections:
             connection.close()
             raise StoreError(f"{self.name} has schema {version}, this flowkit reads {VERSION}. Open it once for writing.")
         return connection
-
-    def _set_pragmas(self, connection: sqlite3.Connection) -> None:
-        pragmas = {
-            "journal_mode": "WAL",
-            "synchronous": "FULL" if self._durability == "full" else "NORMAL",
-            "busy_timeout": "5000",
-            "wal_autocheckpoint": "1000",
-            "journal_size_limit": "67108864",
-            "mmap_size": "0",
-            "foreign_keys": "OFF",
-        }
-        if sys.platform == "darwin":
-            pragmas |= {"fullfsync": "1", "checkpoint_fullfsync": "1"}
-        for pragma, value in pragmas.items():
-            connection.execute(f"PRAGMA {pragma} = {value}")
 
     def close(self) -> None:
         """Close all connections; the last one of all processes empties the log. Not in a forked child."""
@@ -349,12 +346,12 @@ class Connections:
 
     def is_ours(self) -> bool:
         """Whether this process opened the handle."""
-        return os.getpid() == self._pid
+        return this_process() == self._pid
 
     def refuse_after_fork(self) -> None:
         """Raises:
         StoreError: this handle was carried over `fork()`; SQLite's locks were not."""
-        if os.getpid() != self._pid:
+        if this_process() != self._pid:
             raise StoreError(f"{self.name} was opened before fork(). Open it again in the child process.")
 
     def keep_for_ever(self) -> None:
@@ -375,7 +372,7 @@ class Connections:
     def _keep_reserve(self) -> None:
         self._reserve_at = time.monotonic() + _RESERVE_SECONDS
         try:
-            if not self._reserve.exists():
+            if not self._reserve.exists() or self._reserve.stat().st_size < _RESERVE_BYTES:  # a crash may have left a part
                 self._reserve.write_bytes(b"\0" * _RESERVE_BYTES)
             self._reserve_freed = False
         except OSError:

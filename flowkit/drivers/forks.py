@@ -1,4 +1,4 @@
-"""Letting a process fork only between uses of SQLite.
+"""Which process this is, and letting it fork only between uses of SQLite.
 
 SQLite guards its allocator and its table of open files with locks of the process. If another thread holds one of them at the
 moment of `fork()`, the child inherits it locked, with nobody to unlock it, and hangs in the first `sqlite3.connect`. So a fork
@@ -10,9 +10,26 @@ from __future__ import annotations
 import os
 import threading
 
-__all__ = ["INSIDE_SQLITE"]
+__all__ = ["INSIDE_SQLITE", "this_process"]
 
 _PATIENCE_SECONDS = 5.0
+
+
+_process = os.getpid()
+
+
+def this_process() -> int:
+    """The process id, known without a system call, since every write asks for it."""
+    return _process
+
+
+def _note_process() -> None:
+    global _process
+    _process = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_process)
 
 
 class _Inside:
@@ -24,7 +41,8 @@ class _Inside:
             os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._reset)
 
     def _reset(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._threads = 0
         self._forking = False
         self._mine = threading.local()
@@ -33,7 +51,7 @@ class _Inside:
         mine = self._mine
         depth: int = getattr(mine, "depth", 0)
         if depth == 0:
-            with self._changed:
+            with self._lock:
                 while self._forking:
                     self._changed.wait()
                 self._threads += 1
@@ -42,7 +60,7 @@ class _Inside:
     def __exit__(self, *_: object) -> None:
         self._mine.depth -= 1
         if self._mine.depth == 0:
-            with self._changed:
+            with self._lock:
                 self._threads -= 1
                 if self._forking:
                     self._changed.notify_all()

@@ -60,7 +60,7 @@ class Item:
     """An operation on its way: `taken` into a batch, `decided` once it has an outcome, `answered` once its thread may
     go on.
 
-    `following` is the thread to wake next; `gone` says that this one stopped waiting.
+    `following` is the thread to wake next; `gone` says that this one stopped waiting. `size` is known once it had to queue.
     """
 
     __slots__ = (
@@ -73,6 +73,7 @@ class Item:
         "op",
         "outcome",
         "sink",
+        "size",
         "taken",
         "token",
     )
@@ -84,6 +85,7 @@ class Item:
         self.token = token
         self.lock: threading.Lock | None = None
         self.outcome: Outcome | None = None
+        self.size = 0
         self.decided = False
         self.answered = False
         self.taken = False

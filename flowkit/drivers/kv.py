@@ -7,7 +7,6 @@ that it was taken would be two writes, and a crash between them would lose it or
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -27,6 +26,7 @@ from flowkit.drivers.base import (
     WorkerInfo,
     WorkerRow,
 )
+from flowkit.drivers.forks import this_process
 from flowkit.drivers.kv_read import Reads
 from flowkit.drivers.kv_rows import Rows, run_of
 from flowkit.drivers.kv_store import KVStore, Transaction, encode, instant_key, key, number_key
@@ -58,7 +58,7 @@ class KVDriver:
             )
         self.limits = limits or Limits()
         self._store = store
-        self._pid = os.getpid()
+        self._pid = this_process()
         self._closed = False
         self._lock = threading.Lock()
         self._handle = 0
@@ -84,7 +84,7 @@ class KVDriver:
     def _refuse(self) -> None:
         if self._closed:
             raise StoreError("this handle is closed. Open the database again.")
-        if self._pid != os.getpid():
+        if self._pid != this_process():
             raise StoreError("this handle was opened before fork(). Open it again in the child process.")
 
     def write(self, ops: Sequence[Op], now: float) -> list[Result]:
@@ -110,14 +110,25 @@ class KVDriver:
     def leave(self, worker: int, now: float) -> None:
         self._work.leave(worker, now)
 
-    def beat(self, worker: int, now: float) -> float:
-        return self._work.beat(worker, now)
+    def beat(self, worker: int, now: float, info: str | None = None) -> float:
+        return self._work.beat(worker, now, info)
 
     def reap(self, now: float, *, dead: Collection[int] = ()) -> int:
         return self._work.reap(now, dead)
 
     def workers(self) -> list[WorkerRow]:
         return self._work.workers()
+
+    def publish(self, code: str, manifest: bytes, now: float) -> None:
+        self._work.publish(code, manifest, now)
+
+    def manifest(self, code: str) -> bytes | None:
+        self._refuse()
+        return self._reads.manifest(code)
+
+    def first_code(self, run: int) -> str:
+        self._refuse()
+        return self._reads.first_code(run)
 
     # --- retention
 

@@ -87,6 +87,15 @@ class Reads:
         entries = [_for_lists(entry) for entry in rows]
         return entries if before is None else entries[::-1]
 
+    def first_code(self, run: int) -> str:
+        """See `Driver.first_code`."""
+        row = self.get(run)
+        return "" if row is None else decode(self._value(key(b"x", run)) or b"", Record).first_code or row.code
+
+    def manifest(self, code: str) -> bytes | None:
+        """See `Driver.manifest`."""
+        return self._value(key(b"c", code))
+
     def attempts(self, run: int, entry: int | None) -> list[FailedAttempt]:
         """See `Driver.attempts`."""
         prefix = key(b"a", run) if entry is None else key(b"a", run, entry)
@@ -116,6 +125,8 @@ class Reads:
         """See `Driver.runs`."""
         page: list[RunRow] = []
         for run in self._candidates(query):
+            if query.newer_than is not None and run <= query.newer_than:
+                break
             row = self.get(run)
             if row is not None and _matches(query, row):
                 page.append(row)

@@ -1,7 +1,7 @@
 """Runs in a key-value store: the row, its index keys, and the bodies beside it.
 
 Keys, by their first byte: ``r`` row, ``i`` id, ``x`` what belongs to a run, ``y`` its bodies, ``e`` entries, ``g``
-archive, ``a`` attempts, ``q`` inbox, ``k`` used send keys, ``p`` replies, ``v`` steering, ``w`` workers, ``m``
+archive, ``a`` attempts, ``q`` inbox, ``k`` used send keys, ``p`` replies, ``v`` steering, ``w`` workers, ``c`` manifests, ``m``
 counters and settings, ``n`` pulses; and the indexes ``d`` due, ``o`` owned, ``b`` bells, ``s`` by status, ``f`` by
 workflow, ``t`` by tag, ``z`` by the instant of removal.
 """

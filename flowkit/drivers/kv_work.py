@@ -74,15 +74,23 @@ class Work:
         self._retire([worker], now)
         self._transact(partial(_drop, worker=worker))
 
-    def beat(self, worker: int, now: float) -> float:
+    def beat(self, worker: int, now: float, info: str | None) -> float:
         """See `Driver.beat`."""
 
         def renew(txn: Transaction) -> float:
             row = _live(txn, worker)
-            txn.put(key(b"w", worker), encode(replace(row, seen_at=now, expires_at=now + LEASE_SECONDS)))
+            txn.put(key(b"w", worker), encode(replace(row, seen_at=now, expires_at=now + LEASE_SECONDS, info=info or row.info)))
             return now
 
         return self._transact(renew)
+
+    def publish(self, code: str, manifest: bytes, now: float) -> None:
+        """See `Driver.publish`."""
+
+        def insert(txn: Transaction) -> None:
+            txn.put(key(b"c", code), manifest)
+
+        self._transact(insert)
 
     def workers(self) -> list[WorkerRow]:
         """See `Driver.workers`."""
@@ -232,7 +240,7 @@ def _adoptable(rows: Rows, worker: int, held: Collection[int], workflows: Mappin
     prefix = key(b"s", "blocked")
     for place, _ in rows.txn.scan(prefix, prefix_end(prefix)):
         row = rows.by_seq(run_of(place))
-        if row is None or row.workflow not in workflows or row.owner is not None:
+        if row is None or row.workflow not in workflows or row.owner is not None or row.start_at > now:
             continue
         record = decode(rows.txn.get(key(b"x", row.seq)) or b"", Record)
         if workflows[row.workflow] not in record.tried:
@@ -250,6 +258,8 @@ def _take(rows: Rows, worker: int, row: RunRow, workflows: Mapping[str, str], no
     if row.status == "blocked":
         new = replace(new, error_line=None)
         clear_error(rows, row.seq)
+    if row.code not in ("", new.code):
+        _keep_first_code(rows, row)
     rows.update(row, new)
     return Claim(
         run=row.seq,
@@ -262,6 +272,14 @@ def _take(rows: Rows, worker: int, row: RunRow, workflows: Mapping[str, str], no
         request=row.request,
         code=row.code,
     )
+
+
+def _keep_first_code(rows: Rows, row: RunRow) -> None:
+    place = key(b"x", row.seq)
+    record = decode(rows.txn.get(place) or b"", Record)
+    if not record.first_code:
+        record.first_code = row.code
+        rows.txn.put(place, encode(record))
 
 
 def _next_due(txn: Transaction, workflows: Collection[str]) -> float | None:

@@ -35,7 +35,7 @@ from flowkit.drivers.base import (
 )
 from flowkit.drivers.kv_rows import Rows
 from flowkit.drivers.kv_store import Record, Transaction, decode, encode, key
-from flowkit.drivers.rules import FINAL, awaits, earliest, landed, message_key, owed, steered, stored_key
+from flowkit.drivers.rules import FINAL, awaits, earliest, goes_forward, landed, message_key, owed, steered, stored_key
 
 __all__ = ["Archived", "Reply", "Steering", "Writing"]
 
@@ -118,6 +118,8 @@ class Writing:
             owes=owed(change, fate),
             current=change.current,
             attempts=change.attempts,
+            attempts_max=change.attempts_max,
+            undone=0 if goes_forward(change) else row.undone + len(change.rolled_back),
             error_line=change.error_line,
         )
         self._rows.update(row, new)
@@ -187,13 +189,13 @@ class Writing:
         if change.state is not None:
             self._rows.set_body(change.run, "state", change.state)
         applies = row.status != "paused" or change.bump in ("recover", "replay")
-        blocks = change.bump == "block" and bool(row.code)
-        if not blocks and (change.finish is None or not applies):
+        code = (change.code or row.code) if change.bump == "block" else ""
+        if not code and (change.finish is None or not applies):
             return
         place = key(b"x", change.run)
         record = decode(self._txn.get(place) or b"", Record)
-        if blocks and row.code not in record.tried:
-            record.tried = (*record.tried, row.code)
+        if code and code not in record.tried:
+            record.tried = (*record.tried, code)
         if change.finish is not None and applies:
             record.failed_entry = change.finish.failed_entry
             self._rows.set_body(change.run, "output", change.finish.output)

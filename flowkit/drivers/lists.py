@@ -25,6 +25,8 @@ MAX_PREFIX = 1_001
 
 _WITH_ERRORS = ("failed", "blocked")
 _LAST = "\U0010ffff"
+_NO_SEQ = 1 << 62
+"""Above every seq."""
 
 Parameters = list[Any]
 
@@ -102,20 +104,20 @@ def _also(query: RunQuery, statuses: Sequence[str]) -> tuple[list[str], Paramete
 
 
 def _tagged(query: RunQuery, statuses: Sequence[str], first: int | None, end: int | None) -> tuple[str, Parameters]:
-    inner, inner_values = ["tag = ?"], Parameters([query.tag])
-    bounds = [bound for bound in (query.after, end) if bound is not None]
-    if bounds:
-        inner.append("run < ?")
-        inner_values.append(min(bounds))
-    if first is not None:
-        inner.append("run >= ?")
-        inner_values.append(first)
-    tests, values = _tests(replace(query, after=None), None, None)
+    """The tag's own runs, newest first, looked up one by one until the page is full.
+
+    A lower bound instead of a limited subquery: the order of the index is then the order of the answer, so nothing is sorted.
+    """
+    below = min(bound for bound in (query.after, end, _NO_SEQ) if bound is not None)
+    checks, values = _tests(replace(query, after=None), None, None)
     more, more_values = _also(query, statuses)
-    looked_at = MAX_TAGGED if tests or more else query.limit
-    newest = f"SELECT run FROM run_tags WHERE {' AND '.join(inner)} ORDER BY run DESC LIMIT {looked_at}"
-    sql = _limited(f"({newest}) AS t CROSS JOIN runs ON seq = t.run", [*tests, *more])
-    return sql.replace("ORDER BY seq", "ORDER BY t.run"), [*inner_values, *values, *more_values, query.limit]
+    above, lower = "?", Parameters([first or 0])
+    if checks or more:
+        oldest = f"SELECT run FROM run_tags WHERE tag = ? AND run < ? ORDER BY run DESC LIMIT 1 OFFSET {MAX_TAGGED - 1}"
+        above, lower = f"max(?, coalesce(({oldest}), 0))", [*lower, query.tag, below]
+    tests = ["tag = ? AND run < ?", f"run >= {above}", *checks, *more]
+    sql = f"SELECT {ROW_COLUMNS} FROM run_tags CROSS JOIN runs ON seq = run WHERE {' AND '.join(tests)} ORDER BY run DESC LIMIT ?"
+    return sql, [query.tag, below, *lower, *values, *more_values, query.limit]
 
 
 def _prefixed(query: RunQuery, statuses: Sequence[str], first: int | None, end: int | None) -> tuple[str, Parameters]:

@@ -24,6 +24,7 @@ __all__ = [
     "claimed",
     "earliest",
     "expiry",
+    "goes_forward",
     "is_quiet",
     "landed",
     "message_key",
@@ -142,6 +143,11 @@ def landed(change: Change, row: Standing, now: float) -> Fate:
 def owed(change: Change, fate: Fate) -> int:
     """How many rollbacks the run owes after `change`: none once it is completed, which a paused run cannot become."""
     return 0 if fate.status == "completed" else change.owes
+
+
+def goes_forward(change: Change) -> bool:
+    """Whether a run that may have been rolled back begins anew, so that nothing of it counts as undone."""
+    return change.bump in ("recover", "replay") and change.status == "pending"
 
 
 def _landed_on_paused(change: Change, fate: Fate) -> Fate:

@@ -73,6 +73,8 @@ CREATE TABLE runs (
   replays INTEGER NOT NULL DEFAULT 0,
   current TEXT,
   attempts INTEGER NOT NULL DEFAULT 0,
+  attempts_max INTEGER NOT NULL DEFAULT 0,
+  undone INTEGER NOT NULL DEFAULT 0,
   error_line TEXT,
   tags TEXT NOT NULL DEFAULT '[]',
   code TEXT NOT NULL DEFAULT '',

@@ -6,7 +6,7 @@ locations, statuses and instants. Of an error only the type is left in the lists
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from flowkit.codec import Codec
 from flowkit.core.change import Change
 from flowkit.core.entry import Entry, FailedAttempt, Message
-from flowkit.drivers.base import BodyRef, Driver, Op, Result, RunView, Send, Start
+from flowkit.drivers.base import BodyRef, Claim, Claimed, Driver, Op, Result, RunView, Send, Start
 
 __all__ = ["SealedDriver"]
 
@@ -74,6 +74,21 @@ class SealedDriver:
         return None if body is None else self._codec.encode(body)
 
     # --- out
+
+    def claim(self, worker: int, workflows: Mapping[str, str], limit: int, now: float) -> Claimed:
+        """As `Driver.claim`. Nothing is brought along: what cannot be opened is its own run's trouble, and `load` tells of it."""
+        claimed = self.inner.claim(worker, workflows, limit, now)
+        return replace(claimed, runs=[replace(claim, view=None) for claim in claimed.runs])
+
+    def adopt(self, worker: int, held: Collection[int], workflows: Mapping[str, str], limit: int, now: float) -> Claimed:
+        """As `Driver.adopt`."""
+        claimed = self.inner.adopt(worker, held, workflows, limit, now)
+        return replace(claimed, runs=[replace(claim, view=None) for claim in claimed.runs])
+
+    def take(self, worker: int, run: int, code: str, now: float) -> Claim | None:
+        """As `Driver.take`."""
+        claim = self.inner.take(worker, run, code, now)
+        return None if claim is None else replace(claim, view=None)
 
     def load(self, run: int, *, after: int = 0) -> RunView | None:
         """As `Driver.load`."""

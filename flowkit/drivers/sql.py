@@ -13,17 +13,20 @@ from __future__ import annotations
 import json
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, NoReturn
 from zlib import crc32
 
 from flowkit.core.entry import Entry, FailedAttempt, Message
+from flowkit.core.run import STATUSES
 from flowkit.drivers.base import RunRow
 from flowkit.drivers.rules import ANY
 from flowkit.errors import PayloadError
 
 __all__ = [
     "ATTEMPT_COLUMNS",
+    "AT_ID",
     "ENTRY_COLUMNS",
     "HISTORY_COLUMNS",
     "LOW",
@@ -36,6 +39,7 @@ __all__ = [
     "body_of",
     "body_sum",
     "check_entry",
+    "check_owner",
     "checked_body",
     "entry_of",
     "entry_sum",
@@ -44,6 +48,7 @@ __all__ = [
     "message_of",
     "message_sum",
     "names_of",
+    "padded",
     "refuse_damaged",
     "row_of",
     "tags_text",
@@ -59,9 +64,12 @@ LOW = 0xFFFF_FFFF
 
 ROW_COLUMNS = (
     "seq, id, workflow, status, wake_at, owner, epoch, head, entries, inbox, seen, owes, waiting, request, ending, "
-    "crashes, passes, replays, current, attempts, error_line, tags, code, created_at, start_at, started_at, "
-    "updated_at, finished_at, expire_at"
+    "crashes, passes, replays, current, attempts, attempts_max, undone, error_line, tags, code, created_at, start_at, "
+    "started_at, updated_at, finished_at, expire_at"
 )
+AT_ID = "(SELECT seq AS place FROM runs WHERE id = ?) CROSS JOIN runs ON runs.seq = place"
+"""The run that the index of ids leads to. Whoever asks for its id once more asks the row: a damaged index leads to another."""
+
 ENTRY_COLUMNS = (
     "run, seq, parent, location, kind, status, attempts, round, created_at, started_at, settled_at, due_at, rollback, "
     "source, size, crc, args_crc, output, error, patch, args"
@@ -100,6 +108,8 @@ def body_of(text: str | bytes | None) -> bytes | None:
         return None
     if isinstance(text, bytes):
         return text
+    if not isinstance(text, str):  # a column of text holds no number, unless its record is damaged
+        raise PayloadError(f"a stored body is {text!r}: the file was damaged or edited.")
     if text.startswith(_MARK):
         try:
             return b64decode(text[len(_MARK) :], validate=True)
@@ -152,8 +162,17 @@ def checked_body(text: str | bytes | None, crc: int, what: str) -> bytes | None:
 
 def check_entry(run: int, row: Row, crc: int) -> None:
     """Check one row of `HISTORY_COLUMNS`, output, error, patch. Raises PayloadError."""
-    if entry_sum(row[2], row[3], row[15], row[16], row[17]) != crc & LOW:
+    if type(crc) is not int or entry_sum(row[2], row[3], row[15], row[16], row[17]) != crc & LOW:
         refuse_damaged(f"entry {row[0]} ({row[2]}) of run {run}")
+
+
+def check_owner(run: int, rows: Iterable[Row], what: str) -> None:
+    """Check rows that were found by an index and begin with their number: they end with the run and the number that the table
+    itself holds, then the number in the index. A damaged index leads to another run's rows. Raises PayloadError.
+    """
+    for row in rows:
+        if row[-3] != run or row[-2] != row[-1]:
+            raise PayloadError(f"the index of {what} of run {run} leads elsewhere: the file was damaged. See `flowkit doctor`.")
 
 
 # --- values to columns ----------------------------------------------------------------------------------------------
@@ -229,6 +248,13 @@ def names_of(text: str | None) -> tuple[str, ...]:
     return tuple(name for name in (text or "").split("\n") if name)
 
 
+def padded(numbers: Iterable[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """`numbers` in lists of a few fixed `lengths`, filled up with 0, so that the texts of ``IN (?, ?, …)`` are few."""
+    left = iter(numbers)
+    while chunk := list(islice(left, lengths[-1])):
+        yield chunk + [0] * (next(length for length in lengths if length >= len(chunk)) - len(chunk))
+
+
 def tags_text(tags: Sequence[str]) -> str:
     """Tags as a JSON list."""
     return json.dumps(list(tags), ensure_ascii=False) if tags else "[]"
@@ -240,7 +266,9 @@ def tags_text(tags: Sequence[str]) -> str:
 def row_of(row: Row) -> RunRow:
     """A row of `ROW_COLUMNS`."""
     (seq, id, workflow, status, wake_at, owner, epoch, head, entries, inbox, seen, owes, waiting, request, ending) = row[:15]
-    (crashes, passes, replays, current, attempts, error_line, tags, code) = row[15:23]
+    (crashes, passes, replays, current, attempts, attempts_max, undone, error_line, tags, code) = row[15:25]
+    if status not in STATUSES:
+        raise PayloadError(f"run {seq} has the status {status!r}, which there is not: the file was damaged or edited.")
     return RunRow(
         seq=seq,
         id=id,
@@ -262,16 +290,25 @@ def row_of(row: Row) -> RunRow:
         replays=replays,
         current=current,
         attempts=attempts,
+        attempts_max=attempts_max,
+        undone=undone,
         error_line=error_line,
-        tags=() if tags == "[]" else tuple(json.loads(tags)),
+        tags=() if tags == "[]" else _tags(seq, tags),
         code=code,
-        created_at=row[23],
-        start_at=row[24],
-        started_at=row[25],
-        updated_at=row[26],
-        finished_at=row[27],
-        expire_at=row[28],
+        created_at=row[25],
+        start_at=row[26],
+        started_at=row[27],
+        updated_at=row[28],
+        finished_at=row[29],
+        expire_at=row[30],
     )
+
+
+def _tags(seq: int, text: str) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads(text))
+    except (TypeError, ValueError) as error:
+        raise PayloadError(f"the tags of run {seq} cannot be read: the file was damaged or edited.") from error
 
 
 def _waiting(text: str | None) -> tuple[str, ...] | None:
@@ -284,6 +321,8 @@ def entry_of(row: Row) -> Entry:
     """A row of `HISTORY_COLUMNS`, output, error, patch."""
     (seq, parent, location, kind, status, attempts, round, created_at, started_at, settled_at, due_at) = row[:11]
     (rollback, source, size, args_crc, output, error, patch) = row[11:18]
+    if type(location) is not str or type(kind) is not str or type(status) is not str:  # a damaged record has damaged types
+        raise PayloadError(f"entry {seq} cannot be read: the file was damaged or edited. See `flowkit doctor`.")
     return Entry(
         seq=seq,
         parent=parent,

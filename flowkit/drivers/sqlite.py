@@ -95,14 +95,23 @@ class SQLiteDriver:
     def leave(self, worker: int, now: float) -> None:
         self._work.leave(worker, now)
 
-    def beat(self, worker: int, now: float) -> float:
-        return self._work.beat(worker, now)
+    def beat(self, worker: int, now: float, info: str | None = None) -> float:
+        return self._work.beat(worker, now, info)
 
     def reap(self, now: float, *, dead: Collection[int] = ()) -> int:
         return self._work.reap(now, dead)
 
     def workers(self) -> list[WorkerRow]:
         return self._work.workers()
+
+    def publish(self, code: str, manifest: bytes, now: float) -> None:
+        self._work.publish(code, manifest, now)
+
+    def manifest(self, code: str) -> bytes | None:
+        return self._reads.manifest(code)
+
+    def first_code(self, run: int) -> str:
+        return self._reads.first_code(run)
 
     # --- retention
 

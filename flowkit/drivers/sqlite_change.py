@@ -15,7 +15,7 @@ import msgspec
 from flowkit.core.change import Change
 from flowkit.core.entry import Entry
 from flowkit.drivers.base import GuardFailed
-from flowkit.drivers.rules import Fate, owed
+from flowkit.drivers.rules import Fate, goes_forward, owed
 from flowkit.drivers.sql import (
     ATTEMPT_COLUMNS,
     ENTRY_COLUMNS,
@@ -32,7 +32,7 @@ from flowkit.drivers.sql import (
     waiting_text,
 )
 
-__all__ = ["ARRIVE", "STANDING_COLUMNS", "Batch", "Standing", "clear_error", "set_fate"]
+__all__ = ["ARRIVE", "FATE", "STANDING_COLUMNS", "Batch", "Standing", "clear_error", "fate_values", "set_fate"]
 
 STANDING_COLUMNS = (
     "seq, epoch, head, status, wake_at, owner, inbox, owes, request, ending, crashes, replays, start_at, finished_at, code"
@@ -63,15 +63,15 @@ def _marks(columns: str) -> str:
     return ", ".join("?" * (columns.count(",") + 1))
 
 
-_COUNTERS = "entries = ?, seen = ?, owes = ?, current = ?, attempts = ?, error_line = ?, updated_at = ?"
+_COUNTERS = "entries = ?, seen = ?, owes = ?, current = ?, attempts = ?, attempts_max = ?, error_line = ?, updated_at = ?"
 _FENCE = "WHERE seq = ? AND epoch = ? AND head = ?"
 _STEP = f"UPDATE runs SET head = head + 1, {_COUNTERS} {_FENCE}"
-_FATE = (
+FATE = (
     "status = ?, wake_at = ?, owner = ?, epoch = ?, request = ?, ending = ?, crashes = ?, replays = ?, "
     "finished_at = ?, expire_at = ?, waiting = CASE WHEN ? THEN waiting ELSE ? END"
 )
-_TURN = f"UPDATE runs SET head = head + 1, {_COUNTERS}, {_FATE} {_FENCE}"
-_SET_FATE = f"UPDATE runs SET updated_at = ?, {_FATE} WHERE seq = ?"
+_TURN = f"UPDATE runs SET head = head + 1, {_COUNTERS}, {FATE} {_FENCE}"
+_SET_FATE = f"UPDATE runs SET updated_at = ?, {FATE} WHERE seq = ?"
 
 _ADD = f"INSERT INTO entries ({ENTRY_COLUMNS}) VALUES ({_marks(ENTRY_COLUMNS)})"
 _SET_COLUMNS = (
@@ -89,6 +89,8 @@ _SET_ARGS = (
 )
 _ROLLED_BACK = "UPDATE entries SET status = 'rolled_back', rollback = 'done' WHERE run = ? AND seq = ? AND settled_at IS NOT NULL"
 _FAILURE = f"INSERT INTO attempts ({ATTEMPT_COLUMNS}) VALUES ({_marks(ATTEMPT_COLUMNS)})"
+_UNDONE = "UPDATE runs SET undone = undone + ? WHERE seq = ?"
+_FORWARD = "UPDATE runs SET undone = 0 WHERE seq = ?"
 _FORGET = "DELETE FROM entries WHERE run = ? AND seq >= ? AND seq < ?"
 _FORGET_ATTEMPTS = "DELETE FROM attempts WHERE run = ? AND entry >= ? AND entry < ?"
 _ARCHIVE = (
@@ -168,6 +170,7 @@ class Batch:
             owes,
             change.current,
             change.attempts,
+            change.attempts_max,
             change.error_line,
             self._now,
         )
@@ -188,6 +191,8 @@ class Batch:
             self._more(_REPLY, [(reply.message_id, run, self._now, text_of(reply.body)) for reply in change.replies])
         if change.forget or change.archive or change.rolled_back or change.requeue:
             self._rewrite(change)
+        if change.bump and goes_forward(change):
+            self._more(_FORWARD, [(run,)])
 
     def _set(self, run: int, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -207,7 +212,9 @@ class Batch:
         ranges = [(run, first, end) for first, end in change.forget]
         self._more(_FORGET, ranges)
         self._more(_FORGET_ATTEMPTS, ranges)
-        self._more(_ROLLED_BACK, [(run, seq) for seq in change.rolled_back])
+        if change.rolled_back:
+            self._more(_ROLLED_BACK, [(run, seq) for seq in change.rolled_back])
+            self._more(_UNDONE, [(len(change.rolled_back), run)])
         why = change.bump or "step"
         self._more(_ARCHIVE, [(self._now, why, change.head, run, seq) for seq in change.archive])
         self._more(_UNLIST, [(run, seq) for seq in change.archive])
@@ -263,6 +270,8 @@ _IN_ORDER = (
     _SET,
     _SET_ARGS,
     _ROLLED_BACK,
+    _UNDONE,
+    _FORWARD,
     _ARCHIVE,
     _UNLIST,
     _FORGET,

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 
 from flowkit.core.entry import Entry, FailedAttempt, Message
 from flowkit.drivers.base import BodyRef, RunQuery, RunRow, RunView
 from flowkit.drivers.connections import Connections
 from flowkit.drivers.lists import page_query
 from flowkit.drivers.sql import (
+    AT_ID,
     ATTEMPT_COLUMNS,
     HISTORY_COLUMNS,
     LOW,
@@ -23,24 +25,34 @@ from flowkit.drivers.sql import (
     attempt_of,
     body_of,
     check_entry,
+    check_owner,
     checked_body,
     entry_of,
     message_of,
     names_of,
+    padded,
     refuse_damaged,
     row_of,
 )
+from flowkit.errors import PayloadError
 
-__all__ = ["Reads"]
+__all__ = ["BODIES", "FIRST_CODE", "HISTORY", "MANIFEST", "Reads", "fresh_views", "picked_body"]
 
 _FIRST_MESSAGES = 256
 _SMALL = 4_096
 _SEARCH_SECONDS = 0.15
 _CLOCK_SLACK = 1_000
 
-_HISTORY = f"{HISTORY_COLUMNS}, CASE WHEN size <= {_SMALL} THEN output END, error, NULL"
-_BODIES = f"{HISTORY_COLUMNS}, output, error, patch, crc"
+HISTORY = f"{HISTORY_COLUMNS}, CASE WHEN size <= {_SMALL} THEN output END, error, NULL"
+"""The columns of a list of entries: large outputs are left out."""
 
+BODIES = f"{HISTORY_COLUMNS}, output, error, patch, crc"
+"""The columns of entries with their bodies but for the arguments."""
+
+_ARGS = f"{HISTORY_COLUMNS}, NULL, NULL, NULL, crc, args"
+
+FIRST_CODE = "SELECT i.first_code, r.code FROM runs r JOIN run_io i ON i.run = r.seq WHERE r.seq = ?"
+MANIFEST = "SELECT manifest FROM codes WHERE code = ?"
 _IO_COLUMNS = "input, input_crc, state, state_crc, error, error_crc, failed_entry, tried"
 _ROW_WIDTH = ROW_COLUMNS.count(",") + 1
 _FRESH = (
@@ -48,6 +60,19 @@ _FRESH = (
     "WHERE seq = ? AND entries = 0 AND inbox = 0 AND ending = ''"
 )
 """A run that has no entry, no message and no handler yet."""
+
+_ENTRIES = (
+    f"SELECT {BODIES}, run, seq, number FROM (SELECT rowid AS place, seq AS number FROM entries WHERE run = ? AND seq > ?) "
+    "LEFT JOIN entries ON entries.rowid = place ORDER BY number"
+)
+_INBOX = (
+    f"SELECT {MESSAGE_COLUMNS}, run, seq, number FROM (SELECT rowid AS place, seq AS number FROM inbox WHERE run = ?) "
+    "LEFT JOIN inbox ON inbox.rowid = place ORDER BY number LIMIT ?"
+)
+"""What the index leads to, with run and number as the rows themselves have them; one SELECT would take these from the index."""
+
+_CHUNKS = (1, 8, 32, 128)
+_FRESH_ONES = {n: _FRESH.replace("seq = ?", f"seq IN ({', '.join('?' * n)})") for n in _CHUNKS}
 
 _ATTEMPTS = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE run = ?"
 _IN_ORDER = "ORDER BY entry, part, round, n"
@@ -64,49 +89,34 @@ class Reads:
         """See `Driver.load`. Most runs that are loaded have just been started, and one statement brings all of them."""
         found = self._connections.one(_FRESH, (run,))
         if found is not None:
-            return self._view(run, found[:_ROW_WIDTH], found[_ROW_WIDTH:], [], [], [])
+            return _view(run, found[:_ROW_WIDTH], found[_ROW_WIDTH:], [], [], [])
         with self._connections.reading() as db:
             row = db.execute(f"SELECT {ROW_COLUMNS} FROM runs WHERE seq = ?", (run,)).fetchone()
             if row is None:
                 return None
             io = db.execute(f"SELECT {_IO_COLUMNS} FROM run_io WHERE run = ?", (run,)).fetchone()
-            entries = db.execute(f"SELECT {_BODIES} FROM entries WHERE run = ? AND seq > ? ORDER BY seq", (run, after)).fetchall()
-            messages = db.execute(
-                f"SELECT {MESSAGE_COLUMNS} FROM inbox WHERE run = ? ORDER BY seq LIMIT {_FIRST_MESSAGES}", (run,)
-            ).fetchall()
+            entries = db.execute(_ENTRIES, (run, after)).fetchall()
+            messages = db.execute(_INBOX, (run, _FIRST_MESSAGES)).fetchall()
             failures = db.execute(_HANDLERS, (run,)).fetchall() if row[14] else []
-        return self._view(run, row, io, entries, messages, failures)
-
-    def _view(self, run: int, row: Row, io: Row | None, entries: list[Row], messages: list[Row], failures: list[Row]) -> RunView:
-        if io is None:
-            refuse_damaged(f"the input of run {run}")
-        input, input_crc, state, state_crc, error, error_crc, failed_entry, tried = io
-        for entry in entries:
-            check_entry(run, entry, entry[18])
-        return RunView(
-            row=row_of(row),
-            input=checked_body(input, input_crc, f"the input of run {run}") or b"",
-            state=checked_body(state, state_crc, f"the state of run {run}"),
-            error=checked_body(error, error_crc, f"the error of run {run}"),
-            failed_entry=failed_entry,
-            tried=names_of(tried),
-            entries=[entry_of(entry) for entry in entries],
-            messages=[message_of(run, message) for message in messages],
-            handler_failures=[attempt_of(failure) for failure in failures],
-        )
+        check_owner(run, entries, "the entries")
+        check_owner(run, messages, "the messages")
+        return _view(run, row, io, entries, [message[:-3] for message in messages], failures)
 
     def inbox(self, run: int, names: Collection[str], limit: int) -> list[Message]:
         """See `Driver.inbox`."""
         marks = ", ".join("?" * len(names))
-        test = f" AND name IN ({marks})" if names else ""
-        sql = f"SELECT {MESSAGE_COLUMNS} FROM inbox WHERE run = ?{test} ORDER BY seq LIMIT ?"
+        sql = _INBOX.replace("ORDER", f"WHERE name IN ({marks}) ORDER") if names else _INBOX
         with self._connections.reading() as db:
-            return [message_of(run, row) for row in db.execute(sql, (run, *names, limit))]
+            rows = db.execute(sql, (run, *names, limit)).fetchall()
+        check_owner(run, rows, "the messages")
+        return [message_of(run, row[:-3]) for row in rows]
 
     def get(self, run: int | str) -> RunRow | None:
         """See `Driver.get`."""
-        column = "seq" if isinstance(run, int) else "id"
-        row = self._connections.one(f"SELECT {ROW_COLUMNS} FROM runs WHERE {column} = ?", (run,))
+        if isinstance(run, int):
+            row = self._connections.one(f"SELECT {ROW_COLUMNS} FROM runs WHERE seq = ?", (run,))
+        else:
+            row = self._connections.one(f"SELECT {ROW_COLUMNS} FROM {AT_ID} WHERE id = ?", (run, run))
         return None if row is None else row_of(row)
 
     def runs(self, query: RunQuery) -> list[RunRow]:
@@ -114,6 +124,8 @@ class Reads:
         with self._connections.reading() as db:
             first = None if query.since is None else max(0, _first_since(db, query.since) - _CLOCK_SLACK)
             end = None if query.until is None else _first_since(db, query.until) + _CLOCK_SLACK
+            if query.newer_than is not None:
+                first = max(first or 0, query.newer_than + 1)
             sql, parameters = page_query(query, first, end)
             if query.error is None:
                 return [row_of(row) for row in db.execute(sql, parameters)]
@@ -122,7 +134,7 @@ class Reads:
     def history(self, run: int, after: int, before: int | None, limit: int, archived: bool) -> list[Entry]:
         """See `Driver.history`."""
         table = "archive" if archived else "entries"
-        sql = f"SELECT {_HISTORY} FROM {table} WHERE run = ? AND seq > ?"
+        sql = f"SELECT {HISTORY} FROM {table} WHERE run = ? AND seq > ?"
         values = [run, after]
         if before is None:
             sql = f"{sql} ORDER BY seq, rowid LIMIT ?"
@@ -133,6 +145,18 @@ class Reads:
         with self._connections.reading() as db:
             entries = [entry_of(row) for row in db.execute(sql, values)]
         return entries if before is None else entries[::-1]
+
+    def first_code(self, run: int) -> str:
+        """See `Driver.first_code`."""
+        with self._connections.reading() as db:
+            row = db.execute(FIRST_CODE, (run,)).fetchone()
+        return "" if row is None else str(row[0] or row[1])
+
+    def manifest(self, code: str) -> bytes | None:
+        """See `Driver.manifest`."""
+        with self._connections.reading() as db:
+            row = db.execute(MANIFEST, (code,)).fetchone()
+        return None if row is None else body_of(row[0])
 
     def attempts(self, run: int, entry: int | None) -> list[FailedAttempt]:
         """See `Driver.attempts`."""
@@ -158,17 +182,52 @@ class Reads:
         return None if row is None else checked_body(row[0], row[1], f"the {column} of run {ref.run}")
 
 
+def fresh_views(cursor: sqlite3.Cursor, runs: Iterable[int]) -> dict[int, RunView]:
+    """What `load` gives for those of `runs` that have written nothing yet, all at once. A damaged one is left to `load`."""
+    views: dict[int, RunView] = {}
+    for chunk in padded(runs, _CHUNKS):
+        for row in cursor.execute(_FRESH_ONES[len(chunk)], chunk).fetchall():
+            with suppress(PayloadError):
+                views[row[0]] = _view(row[0], row[:_ROW_WIDTH], row[_ROW_WIDTH:], [], [], [])
+    return views
+
+
+def _view(run: int, row: Row, io: Row | None, entries: list[Row], messages: list[Row], failures: list[Row]) -> RunView:
+    if io is None:
+        refuse_damaged(f"the input of run {run}")
+    input, input_crc, state, state_crc, error, error_crc, failed_entry, tried = io
+    for entry in entries:
+        check_entry(run, entry, entry[18])
+    return RunView(
+        row=row_of(row),
+        input=checked_body(input, input_crc, f"the input of run {run}") or b"",
+        state=checked_body(state, state_crc, f"the state of run {run}"),
+        error=checked_body(error, error_crc, f"the error of run {run}"),
+        failed_entry=failed_entry,
+        tried=names_of(tried),
+        entries=[entry_of(entry) for entry in entries],
+        messages=[message_of(run, message) for message in messages],
+        handler_failures=[attempt_of(failure) for failure in failures],
+    )
+
+
 def _entry_body(db: sqlite3.Connection, ref: BodyRef) -> bytes | None:
     """From the live entries, else from the newest archived one of that number."""
+    columns = _ARGS if ref.field == "args" else f"{BODIES}, NULL"
     for table in ("entries", "archive"):
         row = db.execute(
-            f"SELECT {_BODIES}, args FROM {table} WHERE run = ? AND seq = ? ORDER BY rowid DESC LIMIT 1",
+            f"SELECT {columns} FROM {table} WHERE run = ? AND seq = ? ORDER BY rowid DESC LIMIT 1",
             (ref.run, ref.entry),
         ).fetchone()
         if row is not None:
             break
     else:
         return None
+    return picked_body(row, ref)
+
+
+def picked_body(row: Row, ref: BodyRef) -> bytes | None:
+    """The body that `ref` names, out of a row of `BODIES` and the arguments. Raises PayloadError."""
     if ref.field == "args":
         args = body_of(row[19])
         if args_sum(args) != row[18] - (row[18] & LOW):

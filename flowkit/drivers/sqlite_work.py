@@ -15,9 +15,10 @@ from functools import partial
 from flowkit.drivers.base import Claim, Claimed, WorkerInfo, WorkerRow
 from flowkit.drivers.connections import Connections
 from flowkit.drivers.gate import LiveLock, refuse_network_folder
-from flowkit.drivers.rules import FINAL, claimed, orphaned
-from flowkit.drivers.sql import Row, joined
-from flowkit.drivers.sqlite_change import STANDING_COLUMNS, Standing, clear_error, set_fate
+from flowkit.drivers.rules import FINAL, orphaned
+from flowkit.drivers.sql import Row, joined, text_of
+from flowkit.drivers.sqlite_change import STANDING_COLUMNS, Standing, set_fate
+from flowkit.drivers.sqlite_take import CLAIM_COLUMNS, take_runs
 from flowkit.errors import Fenced
 
 __all__ = ["ADOPT_AFTER_SECONDS", "LEASE_SECONDS", "Work"]
@@ -27,19 +28,18 @@ ADOPT_AFTER_SECONDS = 2.0
 """A run owned but not held is adopted only after so long: its start or claim may just be on its way to the worker."""
 
 _SLICE = 5_000
-_CLAIM_COLUMNS = f"{STANDING_COLUMNS}, id, workflow"
 _STATE = "SELECT state FROM workers WHERE id = ?"
 _IS_DUE = "SELECT 1 FROM runs WHERE workflow = ? AND owner IS NULL AND wake_at <= ? LIMIT 1"
-_DUE = f"SELECT {_CLAIM_COLUMNS} FROM runs WHERE workflow = ? AND owner IS NULL AND wake_at <= ? ORDER BY wake_at LIMIT ?"
+_DUE = f"SELECT {CLAIM_COLUMNS} FROM runs WHERE workflow = ? AND owner IS NULL AND wake_at <= ? ORDER BY wake_at LIMIT ?"
 _NEXT = "SELECT min(wake_at) FROM runs WHERE workflow = ? AND owner IS NULL AND wake_at IS NOT NULL"
 _BELLS = "SELECT seq FROM runs WHERE owner = ? AND wake_at <= ?"
 _SILENCE = "UPDATE runs SET wake_at = NULL WHERE owner = ? AND wake_at <= ?"
-_TAKE = "UPDATE runs SET passes = passes + 1, code = ?, started_at = ifnull(started_at, ?) WHERE seq = ?"
-_OWNED = f"SELECT {_CLAIM_COLUMNS} FROM runs WHERE owner = ? AND updated_at <= ?"
+_OWNED = f"SELECT {CLAIM_COLUMNS} FROM runs WHERE owner = ? AND updated_at <= ?"
 _BLOCKED = (
-    f"SELECT {', '.join('r.' + name.strip() for name in _CLAIM_COLUMNS.split(','))} "
+    f"SELECT {', '.join('r.' + name.strip() for name in CLAIM_COLUMNS.split(','))} "
     "FROM runs r JOIN run_io i ON i.run = r.seq "
-    "WHERE r.workflow = ? AND r.status = 'blocked' AND r.owner IS NULL AND instr(i.tried, ?) = 0 ORDER BY r.seq LIMIT ?"
+    "WHERE r.workflow = ? AND r.status = 'blocked' AND r.owner IS NULL AND r.start_at <= ? AND instr(i.tried, ?) = 0 "
+    "ORDER BY r.seq LIMIT ?"
 )
 _HELD_BY = f"SELECT {STANDING_COLUMNS} FROM runs WHERE owner = ? LIMIT {_SLICE}"
 _WORKERS = (
@@ -106,19 +106,28 @@ class Work:
             lock.release()
         self._live.clear()
 
-    def beat(self, worker: int, now: float) -> float:
+    def beat(self, worker: int, now: float, info: str | None) -> float:
         """See `Driver.beat`."""
 
         def renew(cursor: sqlite3.Cursor) -> bool:
             cursor.execute(
-                "UPDATE workers SET seen_at = ?, expires_at = ? WHERE id = ? AND state = 'live'",
-                (now, now + LEASE_SECONDS, worker),
+                "UPDATE workers SET seen_at = ?, expires_at = ?, info = ifnull(?, info) WHERE id = ? AND state = 'live'",
+                (now, now + LEASE_SECONDS, info, worker),
             )
             return cursor.rowcount == 1
 
         if not self._connections.transact(renew):
             raise _fenced(worker)
         return now
+
+    def publish(self, code: str, manifest: bytes, now: float) -> None:
+        """See `Driver.publish`."""
+
+        def insert(cursor: sqlite3.Cursor) -> None:
+            values = (code, now, text_of(manifest))
+            cursor.execute("INSERT OR REPLACE INTO codes (code, at, manifest) VALUES (?, ?, ?)", values)
+
+        self._connections.transact(insert)
 
     def workers(self) -> list[WorkerRow]:
         """See `Driver.workers`."""
@@ -166,7 +175,7 @@ class Work:
             for name in workflows:
                 rows += cursor.execute(_DUE, (name, now, max(limit, 0))).fetchall()
             rows.sort(key=lambda row: (row[4], row[0]))
-            runs = [_take(cursor, worker, row, workflows, now) for row in rows[: max(limit, 0)]]
+            runs = take_runs(cursor, worker, rows[: max(limit, 0)], workflows, now)
             return Claimed(runs=runs, bells=bells, next_due=_next_due(cursor, workflows))
 
         return self._connections.transact(take)
@@ -179,16 +188,14 @@ class Work:
             _refuse_the_dead(cursor, worker)
             rows = [row for row in cursor.execute(_OWNED, (worker, before)) if row[0] not in held and row[16] in workflows]
             for name, code in workflows.items():
-                rows += cursor.execute(_BLOCKED, (name, joined((code,)), limit)).fetchall()
+                rows += cursor.execute(_BLOCKED, (name, now, joined((code,)), limit)).fetchall()
             return rows[:limit]
 
         def take(cursor: sqlite3.Cursor) -> Claimed:
-            runs = []
-            for row in find(cursor):
-                if row[3] == "paused":
-                    cursor.execute("UPDATE runs SET owner = NULL, wake_at = NULL, request = '' WHERE seq = ?", (row[0],))
-                else:
-                    runs.append(_take(cursor, worker, row, workflows, now))
+            rows = find(cursor)
+            paused = [(row[0],) for row in rows if row[3] == "paused"]
+            cursor.executemany("UPDATE runs SET owner = NULL, wake_at = NULL, request = '' WHERE seq = ?", paused)
+            runs = take_runs(cursor, worker, [row for row in rows if row[3] != "paused"], workflows, now)
             return Claimed(runs=runs, next_due=_next_due(cursor, workflows))
 
         with self._connections.reading() as db:
@@ -201,10 +208,10 @@ class Work:
 
         def take(cursor: sqlite3.Cursor) -> Claim | None:
             _refuse_the_dead(cursor, worker)
-            row = cursor.execute(f"SELECT {_CLAIM_COLUMNS} FROM runs WHERE seq = ? AND owner IS NULL", (run,)).fetchone()
+            row = cursor.execute(f"SELECT {CLAIM_COLUMNS} FROM runs WHERE seq = ? AND owner IS NULL", (run,)).fetchone()
             if row is None or row[3] in FINAL or row[3] == "paused":
                 return None
-            return _take(cursor, worker, row, {row[16]: code}, now)
+            return take_runs(cursor, worker, [row], {row[16]: code}, now)[0]
 
         return self._connections.transact(take)
 
@@ -255,26 +262,6 @@ def _refuse_the_dead(cursor: sqlite3.Cursor, worker: int) -> None:
 def _next_due(cursor: sqlite3.Cursor, workflows: Collection[str]) -> float | None:
     instants = [cursor.execute(_NEXT, (name,)).fetchone()[0] for name in workflows]
     return min((instant for instant in instants if instant is not None), default=None)
-
-
-def _take(cursor: sqlite3.Cursor, worker: int, row: Row, workflows: Mapping[str, str], now: float) -> Claim:
-    standing, id, workflow = Standing(*row[:15]), row[15], row[16]
-    fate = claimed(standing, worker)
-    set_fate(cursor, standing.seq, fate, None, now)
-    cursor.execute(_TAKE, (workflows[workflow], now, standing.seq))
-    if standing.status == "blocked":
-        clear_error(cursor, standing.seq)
-    return Claim(
-        run=standing.seq,
-        id=id,
-        workflow=workflow,
-        epoch=fate.epoch,
-        head=standing.head,
-        crashes=fate.crashes,
-        status=fate.status,
-        request=standing.request,
-        code=standing.code,
-    )
 
 
 def _orphan(cursor: sqlite3.Cursor, worker: int, now: float) -> int:

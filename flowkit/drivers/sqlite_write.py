@@ -48,18 +48,21 @@ from flowkit.drivers.rules import (
     stored_key,
 )
 from flowkit.drivers.sql import (
+    AT_ID,
     body_sum,
     message_sum,
     names_of,
+    padded,
     tags_text,
     text_of,
 )
 from flowkit.drivers.sqlite_change import ARRIVE, STANDING_COLUMNS, Batch, Standing, clear_error, set_fate
+from flowkit.errors import PayloadError
 
 __all__ = ["Writing"]
 
 _ONE = f"SELECT {STANDING_COLUMNS} FROM runs WHERE seq = ?"
-_BY_ID = f"SELECT {STANDING_COLUMNS} FROM runs WHERE id = ?"
+_BY_ID = f"SELECT {STANDING_COLUMNS} FROM {AT_ID} WHERE id = ?"
 _SIZES = (8, 32, 128, 512)
 _MANY = {n: f"SELECT {STANDING_COLUMNS} FROM runs WHERE seq IN ({', '.join('?' * n)})" for n in _SIZES}
 
@@ -70,11 +73,9 @@ _START = (
 )
 _START_IO = "INSERT INTO run_io (run, token, input_hash, input_crc, first_code, input) VALUES (?, ?, ?, ?, ?, ?)"
 _TAG = "INSERT OR IGNORE INTO run_tags (tag, run) VALUES (?, ?)"
-_TWIN = (
-    "SELECT r.seq, r.workflow, r.epoch, r.owner, i.input_hash, i.token FROM runs r JOIN run_io i ON i.run = r.seq WHERE r.id = ?"
-)
+_TWIN = f"SELECT seq, workflow, epoch, owner, input_hash, token FROM {AT_ID} JOIN run_io ON run = seq WHERE id = ?"
 
-_TARGET = "SELECT seq, status, owner, waiting, wake_at, inbox FROM runs WHERE id = ?"
+_TARGET = f"SELECT seq, status, owner, waiting, wake_at, inbox FROM {AT_ID} WHERE id = ?"
 _RECEIVE = "UPDATE runs SET inbox = inbox + 1, wake_at = ?, updated_at = ? WHERE seq = ?"
 _COUNT = "UPDATE runs SET inbox = inbox + 1, updated_at = ? WHERE seq = ?"
 _KEY = "SELECT message FROM keys WHERE run = ? AND key = ?"
@@ -132,11 +133,8 @@ class Writing:
             row = self._cursor.execute(_ONE, (group[0].run,)).fetchone()
             return {} if row is None else {group[0].run: Standing(*row)}
         found: dict[int, Standing] = {}
-        runs = iter([change.run for change in group])
-        while chunk := list(islice(runs, _SIZES[-1])):
-            size = next(n for n in _SIZES if n >= len(chunk))
-            chunk += [0] * (size - len(chunk))
-            for row in self._cursor.execute(_MANY[size], chunk):
+        for chunk in padded((change.run for change in group), _SIZES):
+            for row in self._cursor.execute(_MANY[len(chunk)], chunk):
                 found[row[0]] = Standing(*row)
         return found
 
@@ -156,8 +154,8 @@ class Writing:
         batch.turn(change, fate, self._expiry(fate.status))
         if change.finish is not None and (row.status != "paused" or change.bump in ("recover", "replay")):
             batch.finish(change)
-        if change.bump == "block" and row.code:
-            batch.blocked(change.run, row.code)
+        if change.bump == "block" and (code := change.code or row.code):
+            batch.blocked(change.run, code)
         return Done(inbox=row.inbox, status=fate.status, request=fate.request)
 
     def _after_alone(self, change: Change, done: Done) -> None:
@@ -169,7 +167,7 @@ class Writing:
 
     def _undeliverable(self, change: Change) -> Undeliverable | None:
         for message in change.sends:
-            target = self._cursor.execute(_TARGET, (message.to,)).fetchone()
+            target = self._cursor.execute(_TARGET, (message.to, message.to)).fetchone()
             if target is None:
                 return Undeliverable(to=message.to, why="missing")
             if message.key is not None and self._used(target[0], stored_key(message.key)) is not None:
@@ -220,7 +218,10 @@ class Writing:
         return Started(run=run, epoch=int(held))
 
     def _twin(self, op: Start) -> Started | Exists:
-        run, workflow, epoch, owner, input_hash, token = self._cursor.execute(_TWIN, (op.id,)).fetchone()
+        twin = self._cursor.execute(_TWIN, (op.id, op.id)).fetchone()
+        if twin is None:
+            raise PayloadError(f"the index of ids does not lead to run {op.id!r}: the file was damaged. See `flowkit doctor`.")
+        run, workflow, epoch, owner, input_hash, token = twin
         if token == op.token:
             return Started(run=run, epoch=1 if epoch == 1 and owner is not None and owner == op.worker else 0)
         return Exists(run=run, same=workflow == op.workflow and input_hash == op.input_hash, workflow=workflow)
@@ -242,7 +243,7 @@ class Writing:
 
     def _deliver(self, message: Send | Outgoing, *, key: str | None = None, reply: bool = False) -> Result:
         now, cursor = self._now, self._cursor
-        target = cursor.execute(_TARGET, (message.to,)).fetchone()
+        target = cursor.execute(_TARGET, (message.to, message.to)).fetchone()
         if target is None:
             return NoRun()
         run, status, owner, waiting, wake_at, inbox = target
@@ -286,7 +287,7 @@ class Writing:
     def _steer(self, op: Steer) -> Result:
         if (first := self._first_answer(op.op)) is not None:
             return Duplicate(first=first)
-        found = self._cursor.execute(_BY_ID, (op.run,)).fetchone()
+        found = self._cursor.execute(_BY_ID, (op.run, op.run)).fetchone()
         if found is None:
             return NoRun()
         row = Standing(*found)

@@ -6,13 +6,15 @@ bounded ones beyond; so nothing here is needed to run workflows, and a new drive
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from flowkit.drivers.base import RunRow
+from flowkit.core.entry import Entry
+from flowkit.drivers.base import BodyRef, RunRow
 
-__all__ = ["Deed", "Survey", "Surveyed"]
+__all__ = ["Deed", "Ending", "Rewound", "Stop", "Survey", "Surveyed"]
 
 
 class Deed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -26,6 +28,31 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     result: str
 
 
+class Ending(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Why a run stopped: its error as stored, and the entry it came from, as in a list."""
+
+    run: int
+    error: bytes | None
+    entry: Entry | None
+
+
+class Rewound(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A replay or recovery (`why`) that set entries of a run aside; `head` is the run's head before it and names it."""
+
+    head: int
+    at: float
+    why: str
+    entries: int
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """By whom and when a run was paused or cancelled, and the instant of the first thing in it that is due all the same."""
+
+    who: str = ""
+    at: float | None = None
+    due: float | None = None
+
+
 class Survey(Protocol):
     """Answers in a time that does not grow with the number of runs."""
 
@@ -33,8 +60,16 @@ class Survey(Protocol):
         """How many runs have this status; counting stops at `limit`."""
         ...
 
-    def timers(self, limit: int) -> list[RunRow]:
-        """The runs without an owner that are due next, soonest first, overdue ones included."""
+    def tally(self) -> dict[str, int]:
+        """How many runs have each status, exactly. This alone takes longer the more runs there are: some 50 ms a million."""
+        ...
+
+    def timers(self, limit: int, after: float, workflows: Collection[str] | None) -> list[RunRow]:
+        """The runs, of these workflows or of all, without an owner that are due next after that instant, soonest first."""
+        ...
+
+    def endings(self, runs: Sequence[int]) -> list[Ending]:
+        """Why each of these runs stopped; those whose row is damaged are left out."""
         ...
 
     def workflows(self, limit: int) -> list[str]:
@@ -45,8 +80,27 @@ class Survey(Protocol):
         """The verb that was carried out under this op."""
         ...
 
-    def first_code(self, run: int) -> str:
-        """The fingerprint of the code under which the run began."""
+    def stop(self, run: int) -> Stop:
+        """What stopped this run, if a verb did."""
+        ...
+
+    def rewinds(self, run: int, limit: int) -> list[Rewound]:
+        """What set entries of this run aside, newest first."""
+        ...
+
+    def set_aside(self, run: int, head: int, after: int, before: int | None, limit: int) -> list[Entry]:
+        """The entries that one of them set aside, in the windows of `Driver.history`."""
+        ...
+
+    def beginning(self, ref: BodyRef, most: int, length: int) -> tuple[bytes, int] | None:
+        """The first `length` bytes of a body of a run or entry, and how many it has; None if those are no more than `most`.
+
+        Unchecked, since a checksum would need all of it. What is kept as base64 has no beginning that could be shown: None.
+        """
+        ...
+
+    def body_aside(self, ref: BodyRef, head: int) -> bytes | None:
+        """A body of an entry that was set aside then. Raises PayloadError."""
         ...
 
 

@@ -9,13 +9,12 @@ lock, with each other and with whoever commits the next group.
 
 The hardest part is a write whose outcome is unknown. The same batch is given again, and nothing else of this handle,
 until it is acknowledged: every operation is safe to repeat, and what its second answer says about the first is read in
-`_settled`.
+`repeated.settled`.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import deque
@@ -23,21 +22,11 @@ from collections.abc import Iterable, Sequence
 from queue import Empty, SimpleQueue
 
 from flowkit.clock import Clock
-from flowkit.core.change import Change
-from flowkit.drivers.base import (
-    Done,
-    Driver,
-    Duplicate,
-    GuardFailed,
-    Lost,
-    Op,
-    Result,
-    Send,
-    Sent,
-    Steer,
-    Steered,
-)
-from flowkit.drivers.group import MAX_BATCH_BYTES, Batch, Collector, Item, Outcome, Sink, rank, size_of, stirs
+from flowkit.drivers.backlog import Backlog
+from flowkit.drivers.base import Driver, GuardFailed, Op, Result
+from flowkit.drivers.forks import this_process
+from flowkit.drivers.group import MAX_BATCH_BYTES, Batch, Collector, Item, Outcome, Sink, rank, stirs
+from flowkit.drivers.repeated import settled
 from flowkit.errors import StoreBusy, StoreError
 
 __all__ = ["Sink", "Writer"]
@@ -54,19 +43,20 @@ class Writer:
     Operations that are not patient raise after `patience_seconds` of a store that does not answer; patient ones wait.
     """
 
-    def __init__(self, driver: Driver, clock: Clock, *, patience_seconds: float = 30.0) -> None:
+    def __init__(self, driver: Driver, clock: Clock, *, patience_seconds: float = 30.0, backlog: Backlog | None = None) -> None:
         self._driver = driver
         self._clock = clock
         self._patience = patience_seconds
         self._lock = threading.Lock()
-        self._pending: deque[Item] = deque()
+        self._pending = backlog if backlog is not None else Backlog()
         self._work: deque[Batch] = deque()
         self._busy = False
         self._closed = False
         self._healthy = True
+        self._last: float | None = None
         self._turns: SimpleQueue[bool] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._pid = os.getpid()
+        self._pid = this_process()
 
     @property
     def healthy(self) -> bool:
@@ -74,9 +64,27 @@ class Writer:
         return self._healthy
 
     @property
+    def idle(self) -> bool:
+        """Whether nothing is being written, or to be written again."""
+        return not self._busy
+
+    def mend(self) -> None:
+        """The store took a write that did not go through here. Without this a handle would stay red whose last failed write
+        was given up by its caller: nothing begins, so nothing is written, so nothing succeeds.
+        """
+        with self._lock:
+            if not self._busy:
+                self._healthy = True
+
+    @property
     def pending(self) -> int:
         """How many operations wait for a group to take them."""
         return len(self._pending)
+
+    @property
+    def waiting(self) -> int:
+        """How many more there is no room for yet."""
+        return self._pending.outside
 
     def write(self, op: Op, *, patient: bool = False) -> Result:
         """Write `op` and return once it is durable; in this thread if nobody else is writing.
@@ -97,7 +105,7 @@ class Writer:
             else:
                 item.lock = threading.Lock()
                 item.lock.acquire()
-                self._pending.append(item)
+                self._pending.add(item)
         if leads:
             self._lead(item)
         if item.lock is not None:
@@ -107,29 +115,43 @@ class Writer:
     def write_many(self, ops: Sequence[Op]) -> list[Result]:
         """Write `ops` in as few groups as may be, and return once all are durable; a result for each.
 
+        No more than a group of them is pending at a time, so that others get their turn in between.
+
         Raises:
-            The first error among them. StoreError: the store did not answer within `patience_seconds`.
+            The first error among them; what came behind its group is not written. StoreError: the store did not answer
+            within `patience_seconds`.
         """
-        collector = Collector(len(ops))
-        for number, op in enumerate(ops):
-            self.submit(op, number, collector)
-        return collector.results(self._patience)
+        results: list[Result] = []
+        most = self._driver.limits.batch
+        for first in range(0, len(ops), most):
+            some = ops[first : first + most]
+            collector = Collector(len(some))
+            for number, op in enumerate(some):
+                self.submit(op, number, collector)
+            results += collector.results(self._patience)
+        return results
 
     def submit(self, op: Op, token: object, sink: Sink) -> None:
-        """Have `op` written by the writer's thread; `sink` hears of it. Never blocks, and never gives up."""
+        """Have `op` written by the writer's thread; `sink` hears of it. Never blocks, and never gives up: while there is no
+        room for `op`, it is the caller's task that waits, for what `sink` will hear.
+        """
         self._refuse_after_fork()
         item = Item(op, None, sink, token)
         with self._lock:
             self._refuse()
-            self._pending.append(item)
+            self._pending.add(item)
             if self._busy:
                 return
             self._busy = True
         self._give_turn()
 
+    def wait_no_longer_than(self, seconds: float) -> None:
+        """The handle is about to be closed: from `seconds` on nobody waits for a store that fails, however patient."""
+        self._last = time.monotonic() + seconds
+
     def close(self) -> None:
         """Write what is pending, for up to `patience_seconds`, then refuse everything."""
-        if self._pid != os.getpid():
+        if self._pid != this_process():
             return
         with self._lock:
             if self._closed:
@@ -149,10 +171,12 @@ class Writer:
     def _refuse(self) -> None:
         if self._closed:
             raise StoreError("this handle is closed. Open the database again.")
+        if self._last is not None and not self._healthy and time.monotonic() >= self._last:
+            raise StoreError("the handle is being closed, and the database does not answer.")
 
     def _refuse_after_fork(self) -> None:
         """Before any lock: another thread of the parent may have held it at the fork."""
-        if self._pid != os.getpid():
+        if self._pid != this_process():
             raise StoreError("this handle was opened before fork(). Open the database again in the child process.")
 
     def _lead(self, item: Item) -> None:
@@ -202,13 +226,7 @@ class Writer:
         with self._lock:
             if self._work:
                 return self._work.popleft()
-            items: list[Item] = []
-            size, room = 0, self._driver.limits.batch
-            while self._pending and len(items) < room and size < MAX_BATCH_BYTES:
-                item = self._pending.popleft()
-                item.taken = True
-                size += size_of(item.op)
-                items.append(item)
+            items = self._pending.take(self._driver.limits.batch, MAX_BATCH_BYTES)
             if not items:
                 self._busy = False
                 return None
@@ -220,7 +238,7 @@ class Writer:
         try:
             results = self._driver.write([item.op for item in batch.items], self._clock.now())
             if batch.unknown:
-                results = [self._settled(item.op, result) for item, result in zip(batch.items, results, strict=True)]
+                results = [settled(self._driver, item.op, result) for item, result in zip(batch.items, results, strict=True)]
         except GuardFailed as error:
             self._halve(batch, error)
         except StoreError as error:
@@ -252,39 +270,17 @@ class Writer:
         self._healthy = False
         batch.unknown = batch.unknown or error.outcome == "unknown"
         now = time.monotonic()
-        tired = [item for item in batch.items if item.deadline is not None and item.deadline <= now]
+        last = self._last is not None and now >= self._last
+        tired = [item for item in batch.items if last or (item.deadline is not None and item.deadline <= now)]
         refusal = StoreError(str(error), outcome="unknown") if batch.unknown else error
         self._answer(tired, [refusal] * len(tired))
         if not batch.unknown:
             batch.items = [item for item in batch.items if not item.decided]
-        if batch.items:
-            with self._lock:
+        with self._lock:
+            if batch.items:
                 self._work.appendleft(batch)
-
-    def _settled(self, op: Op, result: Result) -> Result:
-        """What `result`, the answer to a repeated `op`, says about its first try."""
-        match result:
-            case Lost() if isinstance(op, Change):
-                return self._landed_before(op, result)
-            case Duplicate() if isinstance(op, Change):
-                row = self._driver.get(op.run)
-                return result if row is None else Done(inbox=row.inbox, status=row.status, request=row.request)
-            case Duplicate() if isinstance(op, Steer):
-                return Steered(status=result.first)
-            case Duplicate() if isinstance(op, Send) and result.first == op.message_id:
-                return Sent(number=0)
-        return result
-
-    def _landed_before(self, change: Change, lost: Lost) -> Result:
-        """A run has one Change under way at a time, so its epoch with a head one higher means that this one has
-        landed.
-        """
-        if lost.head != change.head + 1 or lost.epoch != change.epoch + bool(change.bump):
-            return lost
-        row = self._driver.get(change.run)
-        if row is None or (change.bump and row.status != change.status):
-            return lost
-        return Done(inbox=row.inbox, status=row.status, request=row.request)
+            behind = self._pending.clear() if last else []
+        self._answer(behind, [StoreError(str(error))] * len(behind))
 
     # --- answering and following
 
@@ -357,9 +353,8 @@ class Writer:
 
     def _abandon(self) -> None:
         with self._lock:
-            batches = [*self._work, Batch(list(self._pending))]
+            batches = [*self._work, Batch(self._pending.clear())]
             self._work.clear()
-            self._pending.clear()
         for batch in batches:
             error = StoreError(
                 "the handle was closed while the database did not answer.", outcome="unknown" if batch.unknown else "no"

@@ -16,7 +16,7 @@ from flowkit.engine.bodies import LiveBody
 from flowkit.engine.commits import Final
 from flowkit.engine.offload import run_pooled
 from flowkit.engine.passes import Pass, Waiter
-from flowkit.engine.ports import BodyCall, Ended, Group, live_body, refusal_of
+from flowkit.engine.ports import RED_POLL_SECONDS, BodyCall, Ended, Group, live_body, refusal_of
 from flowkit.engine.recorder import ChangeRefused
 from flowkit.engine.scope import BodyScope, Scope, Strand, current
 from flowkit.errors import Fenced, ScopeClosed
@@ -123,7 +123,9 @@ class AwaitingPort:
         running = scope.running
         if (verdict := running.verdicts.pop(call.location, None)) is not None:
             return verdict
-        if (refusal := refusal_of(scope, call)) is not None:
+        while (refusal := refusal_of(scope, call)) is None and not running.recorder.healthy:  # noqa: ASYNC110  no loop is told
+            await asyncio.sleep(RED_POLL_SECONDS)
+        if refusal is not None:
             raise refusal
         if call.awaits:
             return await self._inline(scope, call)

@@ -41,7 +41,7 @@ class Final(msgspec.Struct, frozen=True, kw_only=True):
 class Commits:
     """The commits of one claim of one run. `refused` maps messages that had no receiver to the reason."""
 
-    def __init__(self, ledger: Ledger, recorder: Recorder, heard: Callable[[Written], None]) -> None:
+    def __init__(self, ledger: Ledger, recorder: Recorder, heard: Callable[[Change, Written], None]) -> None:
         self.ledger = ledger
         self.recorder = recorder
         self.refused: dict[str, str] = {}
@@ -139,6 +139,6 @@ class Commits:
             self._flying = False
             followers, self._followers = self._followers, []
         if isinstance(answer, Written):
-            self._heard(answer)
+            self._heard(change, answer)
         for follower in followers:
             follower.set_result(None)

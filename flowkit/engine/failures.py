@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from flowkit.codec import decode_error, encode_error, rebuild, snapshot
 from flowkit.core.entry import Entry
+from flowkit.core.ledger import Ledger
 from flowkit.core.location import split
 from flowkit.core.origin import FailureKind, FailureSource, Origin, mark
+from flowkit.core.outcome import Place
 from flowkit.errors import ErrorInfo, JoinError, RaceError, RollbackError, StepExhausted, StepTimeout
 
-__all__ = ["error_line", "failure_kind", "holds_rollback", "info_bytes", "raised_again", "recorded_failure"]
+__all__ = ["error_line", "failed_place", "failure_kind", "holds_rollback", "info_bytes", "raised_again", "recorded_failure"]
 
 _LINE = 200
 
@@ -23,6 +25,14 @@ def error_line(info: ErrorInfo) -> str:
     """The first line of an error, for lists. Stores keep it as text, so lone surrogates, as in odd file names, are escaped."""
     line = str(info).partition("\n")[0][:_LINE]
     return line.encode("utf-8", "backslashreplace").decode()
+
+
+def failed_place(ledger: Ledger, failed_entry: int | None, info: ErrorInfo) -> Place:
+    """The entry that a run's error came from; no location if the workflow itself raised it."""
+    entry = next((entry for entry in ledger.entries.values() if entry.seq == failed_entry), None)
+    if entry is None:
+        return Place(error_line=error_line(info))
+    return Place(entry.location, entry.attempts, entry.attempts if entry.status == "exhausted" else 0, error_line(info))
 
 
 def recorded_failure(entry: Entry, source: FailureSource = "step") -> BaseException:

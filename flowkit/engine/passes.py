@@ -7,9 +7,10 @@ wake is within the linger, everybody waits in place; else that strand commits th
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -191,6 +192,7 @@ class Pass:
                 self.ring()
                 return None
             self.ledger.seen = seen
+        self._show_wait(waiters)
         return Park(wake_at=wake.at, waiting=wake.names)
 
     def parked(self) -> Parked:
@@ -218,9 +220,16 @@ class Pass:
 
     # --- what is known of the run ------------------------------------------------------------------------------------
 
-    def progress(self, location: str, attempts: int, error: str | None = None) -> None:
-        """What lists show of the run from the next commit on."""
-        self.ledger.current, self.ledger.attempts, self.ledger.error_line = location, attempts, error
+    def progress(self, location: str, attempts: int, attempts_max: int = 0, error: str | None = None) -> None:
+        """What lists show of the run from the next commit on. Fewer `attempts` than `attempts_max`: it is under way."""
+        ledger = self.ledger
+        ledger.current, ledger.attempts, ledger.attempts_max, ledger.error_line = location, attempts, attempts_max, error
+
+    def _show_wait(self, waiters: Sequence[Waiter]) -> None:
+        """Lists name the entry that wakes the run: the one whose instant comes first."""
+        first = min(waiters, key=lambda waiter: math.inf if waiter.wake.at is None else waiter.wake.at)
+        if first.wake.place is not None:
+            self.ledger.shows(first.wake.place)
 
     def fold_state(self, gone: Iterable[Entry]) -> None:
         """Entries are about to be forgotten: what they did to the run's state goes into its base."""
@@ -338,6 +347,7 @@ class Pass:
             self.refusing = signal if self.refusing is None else decisive((self.refusing, signal))
             wake = merge_wakes(waiter.wake for waiter in self.waiters)
             looked = [waiter.seen for waiter in self.waiters if waiter.wake.names is not None]
+            self._show_wait(self.waiters)
         if looked:
             self.ledger.seen = min(looked)
         return Final(status=self.park_status, park=Park(wake_at=wake.at, waiting=wake.names))

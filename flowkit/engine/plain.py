@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextvars import Context, copy_context
@@ -16,7 +17,7 @@ from flowkit.engine.bodies import Verdict
 from flowkit.engine.commits import Final
 from flowkit.engine.offload import run_looped, run_pooled
 from flowkit.engine.passes import Pass, Waiter
-from flowkit.engine.ports import BodyCall, Ended, Group, live_body, refusal_of, run_body
+from flowkit.engine.ports import RED_POLL_SECONDS, BodyCall, Ended, Group, live_body, refusal_of, run_body
 from flowkit.engine.recorder import ChangeRefused
 from flowkit.engine.scope import Scope, Strand, current, wrong_colour
 from flowkit.errors import Fenced, ScopeClosed
@@ -118,13 +119,19 @@ class PlainPort:
         running = scope.running
         if (verdict := running.verdicts.pop(call.location, None)) is not None:
             return verdict
-        if (refusal := refusal_of(scope, call)) is not None:
+        if (refusal := self._refusal(scope, call)) is not None:
             raise refusal
         if call.awaits:
             return self._waited(scope, call, run_looped)
         if scope.strand.parent is None:
             return self._inline(scope, call)
         return self._waited(scope, call, run_pooled)
+
+    def _refusal(self, scope: Scope, call: BodyCall) -> BaseException | None:
+        """What keeps the body from beginning; a store that fails only puts it off."""
+        while (refusal := refusal_of(scope, call)) is None and not scope.running.recorder.healthy:
+            time.sleep(RED_POLL_SECONDS)
+        return refusal
 
     def _inline(self, scope: Scope, call: BodyCall) -> Outcome[Any]:
         running = scope.running

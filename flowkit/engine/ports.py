@@ -18,7 +18,10 @@ from flowkit.engine.passes import Pass
 from flowkit.engine.scope import BodyScope, Scope, current
 from flowkit.errors import Evicted, ScopeClosed
 
-__all__ = ["BodyCall", "Ended", "Group", "Port", "live_body", "refusal_of", "run_body"]
+__all__ = ["RED_POLL_SECONDS", "BodyCall", "Ended", "Group", "Port", "live_body", "refusal_of", "run_body"]
+
+RED_POLL_SECONDS = 0.05
+"""How often a body that may not begin while the store fails looks whether it may."""
 
 
 class BodyCall:

@@ -38,6 +38,11 @@ Answer = Written | Undelivered
 class Recorder(Protocol):
     """The store as one run sees it."""
 
+    @property
+    def healthy(self) -> bool:
+        """False while the store fails: no body may begin."""
+        ...
+
     def now(self) -> float:
         """The store's clock, in epoch seconds."""
         ...

@@ -153,7 +153,7 @@ class _Branched:
         )
         info, body = info_bytes(error)
         entry = call.finish(self.kind, "failed", output=record.encoded(), error=body)
-        call.scope.running.progress(call.location, 0, error_line(info))
+        call.scope.running.progress(call.location, 0, error=error_line(info))
         return Failed(raised_again(entry, info, self.source))
 
     async def revisit(self, call: Call, port: Port) -> None:

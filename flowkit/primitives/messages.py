@@ -19,7 +19,7 @@ from flowkit.core.entry import Entry
 from flowkit.core.entry import Message as Letter
 from flowkit.core.ledger import Ledger
 from flowkit.core.mail import wanted
-from flowkit.core.outcome import Done, Failed, Outcome, Wake
+from flowkit.core.outcome import Done, Failed, Outcome, Place, Wake
 from flowkit.engine.failures import error_line, info_bytes, recorded_failure
 from flowkit.engine.passes import Pass
 from flowkit.engine.ports import Port
@@ -163,7 +163,8 @@ class Receive:
             if deadline is not None and running.recorder.now() >= deadline:
                 return await self._time_out(call, port)
             self._open(call, deadline)
-            await port.wait(call.scope, Wake(at=deadline, names=self.names or ("*",)), since=since, seen=seen)
+            wake = Wake(at=deadline, names=self.names or ("*",), place=Place(call.location))
+            await port.wait(call.scope, wake, since=since, seen=seen)
 
     def _deadline(self, call: Call) -> float | None:
         if call.entry is not None and _waited(call.entry):
@@ -246,7 +247,7 @@ class Receive:
     async def _fail(self, call: Call, port: Port, error: BaseException) -> Outcome[Any]:
         info, body = info_bytes(error)
         entry = call.finish(self.kind, "failed", error=body, output=None)
-        call.scope.running.progress(call.location, 0, error_line(info))
+        call.scope.running.progress(call.location, 0, error=error_line(info))
         await port.commit(call.scope)
         return Failed(recorded_failure(entry, "message"))
 

@@ -82,6 +82,6 @@ class SendMessage:
             error = RunConflict(f"cannot send {self.message!r}: the inbox of run {self.to!r} is full")
         info, body = info_bytes(error)
         failed = call.scope.stage(msgspec.structs.replace(entry, status="failed", error=body))
-        call.scope.running.progress(call.location, 0, error_line(info))
+        call.scope.running.progress(call.location, 0, error=error_line(info))
         await port.commit(call.scope)
         return Failed(recorded_failure(failed, "send"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from flowkit.core.entry import Entry
-from flowkit.core.outcome import Done, Outcome, Wake
+from flowkit.core.outcome import Done, Outcome, Place, Wake
 from flowkit.engine.ports import Port
 from flowkit.engine.replay import Call
 from flowkit.engine.scope import Scope
@@ -37,7 +37,7 @@ class Sleep:
         assert entry is not None
         assert entry.due_at is not None
         while running.recorder.now() < entry.due_at:
-            await port.wait(call.scope, Wake(at=entry.due_at), since=running.rings, seen=0)
+            await port.wait(call.scope, Wake(at=entry.due_at, place=Place(call.location)), since=running.rings, seen=0)
         # The outcome rides with the next commit: until then a crash finds the stored deadline passed, and settles again.
         call.scope.settle(entry, "completed", due_at=entry.due_at)
         return Done(None)

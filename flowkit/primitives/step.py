@@ -15,11 +15,11 @@ from zlib import crc32
 
 import msgspec
 
-from flowkit.codec import Coder, coder
+from flowkit.codec import Coder, coder, decode_error
 from flowkit.core.entry import Entry, FailedAttempt
 from flowkit.core.events import StepError
 from flowkit.core.location import split
-from flowkit.core.outcome import Done, Failed, Outcome, TimedOut, Wake
+from flowkit.core.outcome import Done, Failed, Outcome, Place, TimedOut, Wake
 from flowkit.core.retry import RetryPolicy, next_attempt_at
 from flowkit.durations import seconds
 from flowkit.engine.arguments import ArgumentBinder
@@ -113,7 +113,8 @@ class StepCall:
         if call.entry is None and plan.record_args:
             self._recorded = self._arguments()  # before the body, which may change what it was given
         while True:
-            await self._wait_for_retry(call, port)
+            if call.entry is not None:
+                await self._wait_for_retry(call, port)
             number = _finished_attempts(call.entry) + 1
             started = running.recorder.now()
             dying = running.host.record_after is not None and running.ledger.crashes >= _CRASHES_BEFORE_INTENT
@@ -144,8 +145,12 @@ class StepCall:
         plan = self.plan
 
         def record() -> None:
-            self._note_start(call, number, started)
-            call.scope.running.commit_in_background()
+            running = call.scope.running
+            with running.ledger.lock:  # the body may be ending just now: what its attempt came to is not overwritten
+                if call.entry is not None and call.entry.attempts >= number:
+                    return
+                self._note_start(call, number, started)
+            running.commit_in_background()
 
         return BodyCall(
             name=plan.name, location=call.location, function=plan.function, args=self.args, kwargs=self.kwargs,
@@ -157,10 +162,18 @@ class StepCall:
         if entry is None or entry.status != "retrying" or entry.due_at is None:
             return
         while running.recorder.now() < entry.due_at:
-            await port.wait(call.scope, Wake(at=entry.due_at), since=running.rings, seen=0)
+            await port.wait(call.scope, Wake(at=entry.due_at, place=self._place(entry)), since=running.rings, seen=0)
+
+    def _place(self, entry: Entry | None, location: str = "") -> Place:
+        """How lists name this step while attempts are left; `entry` is there if one has failed."""
+        most = self.plan.policy.retries + 1
+        if entry is None or entry.error is None:
+            return Place(location if entry is None else entry.location, 0, most)
+        return Place(entry.location, _finished_attempts(entry), most, error_line(decode_error(entry.error)))
 
     def _note_start(self, call: Call, number: int, started: float) -> None:
         """Stage that attempt `number` is under way."""
+        call.scope.running.ledger.shows(self._place(call.entry, call.location))
         if call.entry is None:
             call.open("step", "running", attempts=number, started_at=started, created_at=started, **self._recorded)
             return
@@ -219,7 +232,7 @@ class StepCall:
                 call.entry = call.scope.stage(msgspec.structs.replace(call.entry, status="retrying", **changed))
             assert call.entry is not None
             running.ledger.stage_failure(_failure(call.entry, number, started, failed_at, body, retry_at))
-        running.progress(call.location, number, error_line(info))
+        running.progress(call.location, number, plan.policy.retries + 1, error_line(info))
         running.report_after(self._event(call, number, info, retry_at, failed_at))
         if retry_at <= failed_at + running.host.linger:
             await port.commit(call.scope)  # else the failure rides in the commit of the park
@@ -250,7 +263,7 @@ class StepCall:
         with running.ledger.lock:
             entry = call.finish("step", status, **fields)
             running.ledger.stage_failure(_failure(entry, number, started or failed_at, failed_at, attempt_body, None))
-        running.progress(call.location, number, error_line(info))
+        running.progress(call.location, number, number if status == "exhausted" else 0, error_line(info))
         running.report_after(self._event(call, number, info, None, failed_at))
         await port.commit(call.scope)
         return Failed(recorded_failure(entry))

@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from flowkit.codec import encode_error, snapshot
+from flowkit.codec import decode_error, encode_error, snapshot
 from flowkit.core import divergence
-from flowkit.core.change import Finish
+from flowkit.core.change import Change, Finish
 from flowkit.core.entry import FailedAttempt
 from flowkit.core.events import RunError
 from flowkit.core.ledger import Ledger
 from flowkit.core.mail import Mail
 from flowkit.core.origin import origin_in_chain, origin_of
-from flowkit.core.outcome import Done, Failed, Outcome, TimedOut
+from flowkit.core.outcome import Done, Failed, Outcome, Place, TimedOut
 from flowkit.definitions import Workflow
 from flowkit.drivers.base import Claim, RunView
 from flowkit.engine.awaiting import AWAITING
 from flowkit.engine.bodies import LiveBody
 from flowkit.engine.commits import Commits, Final
-from flowkit.engine.failures import error_line
+from flowkit.engine.failures import error_line, failed_place
 from flowkit.engine.passes import Pass, RunFacts
 from flowkit.engine.plain import PLAIN
 from flowkit.engine.ports import Port
@@ -38,7 +38,7 @@ from flowkit.errors import Evicted, FlowkitError, HistoryDiverged, PayloadError,
 from flowkit.runtime.house import House
 from flowkit.runtime.rollback import Rollback
 
-__all__ = ["Execution"]
+__all__ = ["Execution", "start_all"]
 
 _LOADED_MESSAGES = 256
 
@@ -73,23 +73,23 @@ class Execution:
         self.ending = "failed"
         self._back = False
         self._handler_failures: list[FailedAttempt] = []
+        self.failure = Place()  # what lists show of the run once it is rolled back
 
     # --- starting and ending ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Begin, in a thread or task of its own."""
-        if self.workflow.awaits:
-            self.house.host.loop.call(self._start_task)
-        else:
-            self.house.host.guests.run(self._run_plain)
+        start_all([self])
 
-    def _start_task(self) -> None:
+    def run_plain(self) -> None:
+        """The whole of it, on this thread. Plain workflows only."""
+        drive(self._guarded(PLAIN))
+
+    def start_task(self) -> None:
+        """Begin in a task. On the loop, and for async workflows only."""
         task = asyncio.get_running_loop().create_task(self._guarded(AWAITING))
         self.house.tasks.add(task)
         task.add_done_callback(self.house.tasks.discard)
-
-    def _run_plain(self) -> None:
-        drive(self._guarded(PLAIN))
 
     async def _guarded(self, port: Port) -> None:
         mine = self._verdicts
@@ -115,7 +115,7 @@ class Execution:
             running.deliver_reports()
             running.end(ScopeClosed("the pass is over"))
         self._ended(self)
-        self.house.ended(self.claim.run)
+        self.house.news(self.claim.run)
 
     def evict(self) -> None:
         """Stop soon, without failing: bodies under way may end."""
@@ -170,7 +170,10 @@ class Execution:
 
     def ring(self) -> None:
         """Something happened to the run: whoever waits in it looks again, and operators' wishes are heard."""
-        running = self.running
+        with self._lock:
+            running = self.running
+            if running is None:
+                self._view = None  # what the claim brought along is old by now
         if running is None:
             return
         row = self.house.driver.get(self.claim.run)
@@ -189,7 +192,7 @@ class Execution:
                 return
             self._verdicts = {location: verdict}
         running.end(ScopeClosed("its body ran out of time"))
-        self.house.host.guests.run(self._run_plain)
+        self.house.host.guests.run(self.run_plain)
 
     # --- the flow ---------------------------------------------------------------------------------------------------
 
@@ -235,7 +238,9 @@ class Execution:
             last=row.entries, seen=row.seen, crashes=self.claim.crashes, awaits=self.workflow.awaits,
             latest=self._state.latest(),
         )  # fmt: skip
-        self._ledger.progress_from(row.current, row.attempts, row.error_line)
+        self._ledger.shows(Place(row.current, row.attempts, row.attempts_max, row.error_line))
+        if row.ending == "failed" and view.error is not None:
+            self.failure = failed_place(self._ledger, view.failed_entry, decode_error(view.error))
         self._facts = RunFacts(
             id=row.id, workflow=row.workflow, started_at=row.start_at, pass_number=row.passes,
             tags=row.tags, input=view.input,
@@ -303,7 +308,8 @@ class Execution:
         info = snapshot(error)
         origin = origin_in_chain(error)
         finish = Finish(error=encode_error(info), failed_entry=origin.seq if origin is not None else None)
-        running.ledger.error_line = error_line(info)
+        self.failure = failed_place(running.ledger, finish.failed_entry, info)
+        running.ledger.shows(self.failure)
         mine = origin_of(error)
         if mine is None or mine.source != "step":
             running.report_after(RunError(run_id=self.claim.id, workflow=self.claim.workflow, error=info))
@@ -361,12 +367,29 @@ class Execution:
             f"the process; then resume() the run, or load other code, and it goes on with its crashes at 0."
         )
 
-    def _heard(self, written: Written) -> None:
+    def _heard(self, change: Change, written: Written) -> None:
         if self.running is not None:
             self.running.heard(written)
+        if change.replies:
+            self.house.news(self.claim.run)
 
     def _report(self, event: object) -> None:
         self.house.report(self.workflow, event)
+
+
+def start_all(executions: Sequence[Execution]) -> None:
+    """Begin each in a thread or task of its own; the loop is woken once."""
+    awaiting = [execution for execution in executions if execution.workflow.awaits]
+    plain = [execution for execution in executions if not execution.workflow.awaits]
+    if awaiting:
+        awaiting[0].house.host.loop.call(lambda: _start_tasks(awaiting))
+    if plain:
+        plain[0].house.host.guests.relay([execution.run_plain for execution in plain])
+
+
+def _start_tasks(executions: Sequence[Execution]) -> None:
+    for execution in executions:
+        execution.start_task()
 
 
 def _released(running: Pass) -> str:

@@ -51,7 +51,8 @@ class House:
         self.sink = LoopSink(self.loop)
         self.tasks: set[asyncio.Task[Any]] = set()
         self.watchdog = Watchdog(self._watchdog_failed)
-        self.ended: Callable[[int], None] = lambda run: None
+        self.news: Callable[[int], None] = lambda run: None
+        """Told of a run that has ended or answered a request, for those who wait for it in this process."""
         self.evict_later: Callable[[Any], None] = lambda execution: None
         self.host = Host(
             guests=guests,

@@ -57,6 +57,10 @@ class StoreRecorder:
         self._clock = clock
         self._sink = sink
 
+    @property
+    def healthy(self) -> bool:
+        return self._writer.healthy
+
     def now(self) -> float:
         return self._clock.now()
 

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from flowkit.codec import decode_error
 from flowkit.core.change import Finish
 from flowkit.core.entry import Entry, FailedAttempt
 from flowkit.core.events import RollbackFailed
 from flowkit.core.location import split
-from flowkit.core.outcome import Done, Failed, Outcome, TimedOut, Wake
+from flowkit.core.outcome import Done, Failed, Outcome, Place, TimedOut, Wake
 from flowkit.core.retry import RetryPolicy, next_attempt_at
 from flowkit.engine.commits import Final
 from flowkit.engine.failures import error_line, info_bytes
@@ -59,6 +60,7 @@ class Rollback:
                 return Failed(signal)
             if not finished:
                 return Done(None)
+        self._pass.ledger.shows(self._execution.failure)
         final = Final(status=self._execution.ending, ending="", release=True)
         await self._execution.commit(port, self._pass, final)
         return Done(None)
@@ -76,11 +78,11 @@ class Rollback:
         assert call is not None
         while True:
             attempts = [failure for failure in self._failures if (failure.entry, failure.round) == (entry.seq, entry.round)]
-            await self._wait_for_retry(port, scope, attempts)
+            await self._wait_for_retry(port, scope, entry, attempts, call.plan)
             number = len(attempts) + 1
             started = running.recorder.now()
             state = StateBox(running.state)
-            running.progress(entry.location, number)
+            running.progress(entry.location, number - 1, call.plan.rollback_retries + 1, _line(attempts))
             outcome = await self._run(port, scope, entry, call.plan, self._undo(entry, call), state)
             patch: bytes | None = None
             try:
@@ -120,10 +122,13 @@ class Rollback:
             outcome = await port.body(scope, body(function=lambda: made, awaits=True))
         return outcome
 
-    async def _wait_for_retry(self, port: Port, scope: Scope, attempts: list[FailedAttempt]) -> None:
+    async def _wait_for_retry(
+        self, port: Port, scope: Scope, entry: Entry, attempts: list[FailedAttempt], plan: StepPlan
+    ) -> None:
         due = attempts[-1].retry_at if attempts else None
         while due is not None and self._pass.recorder.now() < due:
-            await port.wait(scope, Wake(at=due), since=self._pass.rings, seen=0)
+            place = Place(entry.location, len(attempts), plan.rollback_retries + 1, _line(attempts))
+            await port.wait(scope, Wake(at=due, place=place), since=self._pass.rings, seen=0)
 
     def _error(self, outcome: Failed | TimedOut, call: StepCall, number: int) -> BaseException:
         if isinstance(outcome, Failed):
@@ -152,7 +157,7 @@ class Rollback:
         )  # fmt: skip
         self._failures.append(failure)
         running.ledger.stage_failure(failure)
-        running.progress(entry.location, number, error_line(info))
+        running.progress(entry.location, number, plan.rollback_retries + 1, error_line(info))
         if retry_at is not None:
             await port.commit(scope)
             return True
@@ -162,6 +167,10 @@ class Rollback:
         finish = Finish(error=body) if self._execution.ending == "cancelled" else None
         await self._execution.commit(port, running, Final(status="failed", finish=finish, release=True))
         return False
+
+
+def _line(attempts: list[FailedAttempt]) -> str | None:
+    return error_line(decode_error(attempts[-1].error)) if attempts else None
 
 
 def misfit_of(collected: Pass) -> HistoryDiverged | None:

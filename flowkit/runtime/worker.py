@@ -10,15 +10,16 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flowkit.definitions import Workflow
 from flowkit.drivers.base import Claim, RunView, WorkerInfo
 from flowkit.errors import Fenced, FlowkitError, PayloadError, StoreError
 from flowkit.registry import fingerprint, project_sources
-from flowkit.runtime.execution import Execution
+from flowkit.runtime.execution import Execution, start_all
 from flowkit.runtime.house import House
+from flowkit.runtime.serving import Announcer
 
 __all__ = ["GRACE_SECONDS", "Worker", "worker_info"]
 
@@ -29,15 +30,22 @@ POLL_SECONDS = 1.0
 PURGE_SECONDS = 60.0
 GATHER_SECONDS = 0.01
 """How long a worker whose places were all taken gathers free ones, so that one claim takes many runs."""
+CALM_SECONDS = 0.002
+"""How long it takes a breath if the last news was none: a run that is busy hears of its messages from its own commits."""
+GENTLE_SECONDS = 0.01
+GENTLE_RUNS = 10
+"""A worker that takes over from another claims so many runs so often: all its places are filled within 100 ms, the run that
+is due first before the others, and not all of them at once."""
 
 
-def worker_info(kind: str = "worker") -> WorkerInfo:
-    """Who this process is."""
+def worker_info(kind: str = "worker", info: str = "{}") -> WorkerInfo:
+    """Who this process is; `info` is what it serves."""
     return WorkerInfo(
         name=f"{socket.gethostname()}-{os.getpid()}",
         host=socket.gethostname(),
         pid=os.getpid(),
         kind="worker" if kind == "worker" else "client",
+        info=info,
     )
 
 
@@ -53,12 +61,14 @@ class Worker:
         self._concurrency = concurrency
         self._codes: dict[str, tuple[Workflow[..., Any], str]] = {}
         self._sources = ""
+        self._announcer = Announcer(house.driver, "")
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
         self._held: dict[int, Execution] = {}
         self._reserved = 0
         self._hungry = False
         self._was_full = False
+        self._gentle_until = 0.0
         self._stop = threading.Event()
         self._id = 0
         self._threads: list[threading.Thread] = []
@@ -72,10 +82,14 @@ class Worker:
         """This worker's id in the store."""
         return self._id
 
-    def start(self) -> None:
-        """Join and begin to claim."""
-        self._sources = project_sources()
-        self._id = self.house.driver.join(worker_info(), self.house.clock.now())
+    def start(self, *, sources: str = "", gentle: float = 0.0, generation: int = 0) -> None:
+        """Join and begin to claim, for the first `gentle` seconds a few runs at a time. `sources` is the digest of the code's
+        files, if it was taken before; `generation` is told to those who look at workers.
+        """
+        self._sources = sources or project_sources()
+        self._gentle_until = time.monotonic() + gentle
+        self._announcer = Announcer(self.house.driver, self._sources, generation)
+        self._id = self._join()
         self.house.evict_later = self.evict_later
         for name, target in (("flowkit-worker", self._claim_for_ever), ("flowkit-lease", self._keep_lease)):
             thread = threading.Thread(target=target, name=name, daemon=True)
@@ -117,6 +131,10 @@ class Worker:
         self._begin(claim, workflow, view, reserved=True)
 
     def _begin(self, claim: Claim, workflow: Workflow[..., Any], view: RunView | None = None, *, reserved: bool = False) -> None:
+        self._admit(claim, workflow, view, reserved=reserved).start()
+
+    def _admit(self, claim: Claim, workflow: Workflow[..., Any], view: RunView | None, *, reserved: bool = False) -> Execution:
+        """The run is held by this worker from here on."""
         execution = Execution(
             self.house, claim, workflow, self.code_of(workflow), self.house.recorder(claim.run), self._ended, view
         )
@@ -129,7 +147,7 @@ class Worker:
             before.close()
         if stopping:
             execution.evict()
-        execution.start()
+        return execution
 
     def _ended(self, execution: Execution) -> None:
         with self._lock:
@@ -178,12 +196,11 @@ class Worker:
                 self._stop.wait(POLL_SECONDS)
 
     def _claim_and_wait(self) -> None:
-        free = self._room() if self.house.writer.healthy else 0
+        free = self._room() if self._store_takes_writes() else 0
         now = self.house.clock.now()
         workflows = self._workflows()
         claimed = self.house.driver.claim(self._id, self._codes_of(workflows), free, now)
-        for claim in claimed.runs:
-            self._begin(claim, workflows[claim.workflow], self._view_of(claim))
+        start_all([self._admit(claim, workflows[claim.workflow], self._view_of(claim)) for claim in claimed.runs])
         for run in claimed.bells:
             with self._lock:
                 execution = self._held.get(run)
@@ -196,18 +213,35 @@ class Worker:
                 pause = min(pause, due_in)
         if self.house.driver.wait(pause):
             self._close_lost()
+            if not claimed.runs and not claimed.bells:
+                self._stop.wait(CALM_SECONDS)
+
+    def _store_takes_writes(self) -> bool:
+        """Whether bodies may begin. If a write failed and nobody repeats it any more, renewing the lease is the next try.
+
+        Raises:
+            StoreError: it still fails.
+        """
+        writer = self.house.writer
+        if not writer.healthy and writer.idle:
+            self.house.driver.beat(self._id, self.house.clock.now())
+            writer.mend()
+        return writer.healthy
 
     def _view_of(self, claim: Claim) -> RunView | None:
         """A run that has written nothing yet is loaded here: one short read, which costs less than a hop for each."""
-        if claim.head > 0:
-            return None
+        if claim.view is not None or claim.head > 0:
+            return claim.view
         try:
             return self.house.driver.load(claim.run)
-        except PayloadError:  # the execution finds the same, and blocks the run
+        except (PayloadError, StoreError):  # the execution finds the same, and no other run suffers
             return None
 
     def _room(self) -> int:
         """How many runs to claim. If all places were taken a moment ago, more are about to be free."""
+        if time.monotonic() < self._gentle_until:
+            self._stop.wait(GENTLE_SECONDS)
+            return min(self._free(), GENTLE_RUNS)
         free = self._free()
         if self._was_full and 0 < free < self._concurrency // 2:
             self._stop.wait(GATHER_SECONDS)
@@ -239,14 +273,19 @@ class Worker:
             held = list(self._held.values())
         for execution in held:
             execution.close()
-        self._id = self.house.driver.join(worker_info(), self.house.clock.now())
+        self._id = self._join()
+
+    def _join(self) -> int:
+        return self.house.driver.join(worker_info(info=self._announcer.info(self._workflows())), self.house.clock.now())
 
     # --- lease ------------------------------------------------------------------------------------------------------
 
     def _keep_lease(self) -> None:
         next_beat = next_purge = 0.0
+        self._tell()  # first of all, and also if this worker is stopped already
         while not self._stop.wait(REAP_SECONDS):
             now = time.monotonic()
+            self._tell()
             try:
                 if self.house.driver.reap(self.house.clock.now()):
                     self.house.driver.nudge()
@@ -259,9 +298,19 @@ class Worker:
             except Fenced:
                 self.house.driver.nudge()  # the claiming thread finds the same and joins anew
             except StoreError as error:
+                next_beat = min(next_beat, now + POLL_SECONDS)
                 self.house.logger.debug("flowkit: the lease could not be renewed, and is tried again: %s", error)
             except Exception:  # a defect here must not silently end the lease
                 self.house.logger.exception("flowkit: keeping the lease failed, and is tried again")
+
+    def _tell(self) -> None:
+        """Say what is served. Whatever comes of it, the lease is kept."""
+        try:
+            self._announcer.tell(self._id, self._workflows(), self.house.clock.now())
+        except (Fenced, StoreError) as error:
+            self.house.logger.debug("flowkit: what this worker serves could not be told, and is told again: %s", error)
+        except Exception as error:  # it looks at the user's functions; their runs are served all the same
+            self.house.logger.warning("flowkit: the code could not be described, so renamed steps will not be known: %s", error)
 
     def _beat(self) -> None:
         self.house.driver.beat(self._id, self.house.clock.now())
@@ -306,6 +355,7 @@ class Worker:
             return self._drain(grace, spare)
 
     def _drain(self, grace: float, spare: Callable[[Execution], bool]) -> int:
+        self.house.writer.wait_no_longer_than(grace)
         self.stop_claiming()
         with self._lock:
             held = list(self._held.values())
@@ -343,18 +393,6 @@ class Worker:
         """The runs in memory."""
         with self._lock:
             return list(self._held.values())
-
-    def take_up(self, runs: Iterable[str]) -> None:
-        """Claim these runs now, due or not, unless they are owned, ended or paused: each passes under this worker's code."""
-        workflows = self._workflows()
-        for id in runs:
-            row = self.house.driver.get(id)
-            workflow = None if row is None else workflows.get(row.workflow)
-            if row is None or workflow is None:
-                continue
-            claim = self.house.driver.take(self._id, row.seq, self.code_of(workflow), self.house.clock.now())
-            if claim is not None:
-                self._begin(claim, workflow)
 
     def held(self) -> int:
         """How many runs are in memory."""

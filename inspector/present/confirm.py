@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from flowkit.client.reader import RunRow
 from flowkit.client.verbs import RewindPlan, Undo
@@ -13,6 +13,8 @@ from .values import shown
 __all__ = ["Confirm", "Names", "confirm_of"]
 
 _MOST = 50
+_INLINE = 6
+"""So many names stand in their sentence; more of them make a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Names:
     title: str
     names: tuple[str, ...]
     more: int = 0
+    ordered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +46,17 @@ _SIMPLE = {
 }
 
 
-def confirm_of(row: RunRow, verb: str, *, plan: RewindPlan | None = None, undo: Undo | None = None) -> Confirm:
-    """What `verb` would do to this run now."""
+def confirm_of(
+    row: RunRow, verb: str, *, plan: RewindPlan | None = None, undo: Undo | None = None, location: str = "",
+    once: Collection[str] | None = None,
+) -> Confirm:  # fmt: skip
+    """What `verb` would do to this run now. A replay begins at `location`; `once` are the names of the steps that are declared
+    `at_most_once`, None where no code is at hand to tell.
+    """
     if verb == "recover" and plan is not None:
         return _recover(plan)
     if verb == "replay" and plan is not None:
-        return _replay(plan)
+        return _replay(plan, location, once)
     if verb == "cancel" and undo is not None:
         return _cancel(row, undo)
     if verb == "resume":
@@ -58,15 +66,17 @@ def confirm_of(row: RunRow, verb: str, *, plan: RewindPlan | None = None, undo: 
 
 def _recover(plan: RewindPlan) -> Confirm:
     if plan.refused:
-        return Confirm(sentences=("Recover is not possible as things stand. A replay may be.",), refused=shown(plan.refused))
+        return Confirm(sentences=("Recover is not possible as things stand. A replay would do:",), refused=shown(plan.refused))
     if plan.rollback:
         where = shown(plan.rollback)
         return Confirm(sentences=(f"The rollback goes on at {where}; the run then ends failed and can be recovered.",))
-    sentences = [f"{_steps(plan.again)} fresh attempts." if plan.again else "The run goes on where it failed."]
-    if plan.undone_again:
-        sentences.append(f"{_steps(plan.undone_again, 'that was rolled back runs', 'that were rolled back run')} again.")
-    sentences.append(f"{plan.kept} finished {'one does' if plan.kept == 1 else 'ones do'} not.")
-    lists = [_names("Fresh attempts", plan.again), _names("Rolled back, so they run again", plan.undone_again)]
+    again, undone = plan.again, plan.undone_again
+    sentences = [f"{_steps(again)} fresh attempts{_inline(again)}." if again else "The run goes on where it failed."]
+    if undone:
+        sentences.append(f"{_steps(undone, 'that was rolled back runs', 'that were rolled back run')} again{_inline(undone)}.")
+    if plan.kept:
+        sentences.append(f"{plan.kept:,} finished {'one does' if plan.kept == 1 else 'ones do'} not.")
+    lists = [_long("Fresh attempts", again), _long("Rolled back, so they run again", undone)]
     lists.append(_names("Recorded after the failure, archived", plan.archived))
     return Confirm(sentences=tuple(sentences), lists=tuple(each for each in lists if each.names))
 
@@ -75,16 +85,37 @@ def _steps(names: Sequence[str], one: str = "gets", many: str = "get") -> str:
     return f"1 step {one}" if len(names) == 1 else f"{len(names)} steps {many}"
 
 
-def _replay(plan: RewindPlan) -> Confirm:
+def _inline(names: Sequence[str]) -> str:
+    return f": {', '.join(map(shown, names))}" if len(names) <= _INLINE else ""
+
+
+def _long(title: str, names: Sequence[str]) -> Names:
+    return _names(title, names if len(names) > _INLINE else ())
+
+
+def _replay(plan: RewindPlan, location: str, once: Collection[str] | None) -> Confirm:
     if plan.refused:
         return Confirm(sentences=("Replay is not possible as things stand.",), refused=shown(plan.refused))
-    messages = f" {plan.messages} messages return to the inbox." if plan.messages else ""
-    sentences = (
-        f"{len(plan.archived)} entries are archived: never deleted, and still to be seen.{messages}",
-        "The effects of the steps below will happen again." if plan.effects else "No step runs again.",
-    )
-    lists = (_names("Will happen again", plan.effects),)
-    return Confirm(sentences=sentences, lists=tuple(each for each in lists if each.names))
+    entries = "1 entry is" if len(plan.archived) == 1 else f"{len(plan.archived):,} entries are"
+    back = {0: "", 1: " 1 message returns to the inbox."}.get(plan.messages, f" {plan.messages:,} messages return to the inbox.")
+    sentences = [f"{entries} archived: never deleted, and still to be seen.{back}"]
+    if location and plan.archived and plan.archived[0] != location:
+        sentences.append(f"It goes back to {shown(plan.archived[0])}: what lies around {shown(location)} starts over with it.")
+    sentences.append("The effects of the steps below will happen again." if plan.effects else "No step runs again.")
+    sentences += [f"So will what {turns:,} pruned turns of {shown(place)} did, of which nothing is recorded any more."
+                  for place, turns in plan.pruned]  # fmt: skip
+    if plan.effects and once is None:
+        sentences.append("No code is loaded here, so this page cannot tell which of them are declared at_most_once.")
+    first = [place for place in plan.effects if _name_of(place) in (once or ())]
+    rest = [place for place in plan.effects if place not in first]
+    lists = (_names("Declared at_most_once, and yet will happen again", first), _names("Will happen again", rest))
+    return Confirm(sentences=tuple(sentences), lists=tuple(each for each in lists if each.names))
+
+
+def _name_of(location: str) -> str:
+    """The name that the code gives: ``charge`` of ``pack/~3/charge#2``."""
+    name = location.rpartition("/")[2]
+    return name.rpartition("#")[0] or name
 
 
 def _cancel(row: RunRow, undo: Undo) -> Confirm:
@@ -98,7 +129,8 @@ def _cancel(row: RunRow, undo: Undo) -> Confirm:
         sentences.append("It cannot be rolled back while it is held by code.")
     else:
         sentences.append("No step of it has a rollback.")
-    lists = (_names("Would be undone, in this order", undo.owing), _names("Stays done either way", undo.staying))
+    undone = _names("Would be undone, in this order", undo.owing) if can_roll_back else _names("Is not undone", undo.owing)
+    lists = (replace(undone, ordered=can_roll_back), _names("Stays done either way", undo.staying))
     return Confirm(sentences=tuple(sentences), lists=tuple(each for each in lists if each.names), can_roll_back=can_roll_back)
 
 

@@ -64,10 +64,10 @@ def error_view(error: ErrorInfo) -> ErrorView:
     """An error; of a step that is exhausted, the error of its last attempt, with a note."""
     cause = cause_of(error)
     told = cause or error
-    note = shown(str(error).partition("\n")[0]) if cause is not None else ""
+    notes = [shown(str(error).partition("\n")[0])] if cause is not None else []
     if told.type.endswith("StepTimeout"):
-        note = note or "Its thread may still be working: a plain body cannot be ended."
-    return ErrorView(shown(told.type), shown(told.message), frames_of(told.traceback), shown(told.traceback), note)
+        notes.append("If the body is plain, its thread may still be working: only an async body can be ended.")
+    return ErrorView(shown(told.type), shown(told.message), frames_of(told.traceback), shown(told.traceback), " · ".join(notes))
 
 
 def frames_of(traceback: str) -> tuple[Frame, ...]:

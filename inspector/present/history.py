@@ -7,22 +7,26 @@ three and failing turns, and any other settled composite with many children is f
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
-from statistics import median
+from dataclasses import dataclass, field
 
-from flowkit.client.facts import branch_facts, cause_of, loop_facts, output_of, plain_error, version_text, waited_names
-from flowkit.client.reader import RunRow
+import msgspec
+
+from flowkit.client.facts import branch_facts
+from flowkit.client.reader import Rewound, RunRow
 from flowkit.core.entry import Entry
 from flowkit.core.location import turn_of
 from flowkit.core.run import TERMINAL
+from flowkit.core.trial import pattern
 
 from ..urls import run_url
-from .states import State, entry_state
+from .notes import figures, has_failed, line_of, placeholder_text
+from .states import State, entry_state, hollow
 from .times import Stamp, length, stamp
-from .values import one_line, shown
+from .values import shown
 
-__all__ = ["CHIPS", "MANY", "Bar", "HistoryRow", "matches", "rows_of"]
+__all__ = ["CHIPS", "MANY", "Bar", "Gone", "HistoryRow", "cells_of", "matches", "rewind_labels", "rows_of"]
 
 MANY = 20
 DEEPEST = 5
@@ -40,16 +44,14 @@ CHIPS: dict[str, tuple[str, ...]] = {
 """The filters above a history and the kinds they let through; failures are told by status."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(msgspec.Struct, frozen=True, gc=False):
     """When an entry ran, in percent of the window's time."""
 
     start: float
     width: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryRow:
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A row of the history: an entry, a branch, turn or block around entries, or what a fold hides (`fold`: its seq)."""
 
     kind: str
@@ -72,7 +74,38 @@ class HistoryRow:
     hidden: int = 0
 
 
-@dataclass
+Cells = tuple[str, ...]
+
+
+def cells_of(row: HistoryRow) -> Cells:
+    """What a template sets of a row, in the order of the markup; the icons of a completed step are the style's.
+
+    A history of ten thousand entries is a page: names looked up in a template, one by one, are most of what that costs.
+    """
+    before = f"{row.crumb}/" if row.crumb else ""
+    if not row.seq or row.state is None:
+        what = "fold" if row.fold else "group"
+        number = str(row.fold)
+        return what, number, f"{what} d{row.depth}", before, row.kind, "", row.name, row.note, "", "", "", "", "", "", "", ""
+    state, bar = row.state, row.bar
+    plain, is_step = state.icon == "completed", row.kind == "step"
+    tries = f"{row.attempts} attempts" if row.attempts > 1 else ""
+    return (
+        "", str(row.seq), "" if plain and is_step and not (row.depth or row.struck) else _classes(row, state, plain, is_step),
+        f"{before}{row.lead} / " if row.lead else before, "" if is_step else row.kind, row.href, row.name, row.note,
+        "" if plain else state.icon, state.word, " · ".join(filter(None, (state.detail, tries))) if tries or state.detail else "",
+        row.line, "" if bar is None else f"{bar.start}%", "" if bar is None else f"{bar.width}%", row.took,
+        "" if row.at is None else row.at.iso,
+    )  # fmt: skip
+
+
+def _classes(row: HistoryRow, state: State, plain: bool, is_step: bool) -> str:
+    """``x`` and ``k``: this row brings the icon of its state, of its kind."""
+    parts = [("" if plain else f"x {state.group}"), "" if is_step else "k", f"d{row.depth}" if row.depth else ""]
+    return " ".join(filter(None, [*parts, "failing" if row.failing else "", "struck" if row.struck else ""]))
+
+
+@dataclass(slots=True)
 class _Node:
     segment: str
     location: str
@@ -88,6 +121,21 @@ class _Node:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What the loaded code no longer makes in a run, as the last check found: locations with turns unnumbered, and the code."""
+
+    places: tuple[str, ...] = ()
+    code: str = ""
+
+    def holds(self, location: str) -> bool:
+        """Whether the entry at this location is such a one, or lies below one."""
+        if not self.places:
+            return False
+        place = pattern(location)
+        return any(place == each or place.startswith(f"{each}/") for each in self.places)
+
+
 @dataclass(frozen=True)
 class _Look:
     """What every row depends on."""
@@ -99,7 +147,20 @@ class _Look:
     start: float
     span: float
     unfold: Collection[int]
-    archived: bool
+    archived: int | None
+    gone: Gone
+    code: str
+
+
+def rewind_labels(rewinds: Sequence[Rewound]) -> tuple[str, ...]:
+    """``before replay 2``: each counted among its like from the oldest on, for `rewinds` that come newest first."""
+    left = Counter(rewind.why for rewind in rewinds)
+    labels = []
+    for rewind in rewinds:
+        what = {"replay": "before replay", "recover": "before recovery"}.get(rewind.why)
+        labels.append(f"{what} {left[rewind.why]}" if what else "set aside")
+        left[rewind.why] -= 1
+    return tuple(labels)
 
 
 def matches(entry: Entry, chip: str, text: str) -> bool:
@@ -113,15 +174,19 @@ def matches(entry: Entry, chip: str, text: str) -> bool:
 
 def rows_of(
     run: RunRow, entries: Sequence[Entry], around: Sequence[Entry], now: float, *, failed: str | None = None,
-    unfold: Collection[int] = (), archived: bool = False, newest_first: bool = False,
+    unfold: Collection[int] = (), archived: int | None = None, newest_first: bool = False,
+    gone: Gone = Gone(), code: str = "",
 ) -> tuple[HistoryRow, ...]:  # fmt: skip
-    """The rows of a window. `around` are composites above it, `failed` the location of the entry that ended the run."""
+    """The rows of a window. `around` are composites above it, `failed` the location of the entry that ended the run.
+
+    `archived` is the rewind that set them aside, if one did; `code` the only one that has worked on the run, if it is known.
+    """
     shown_entries = [*around, *entries]
     if not shown_entries:
         return ()
     start = min(entry.created_at for entry in entries or shown_entries)
-    end = max(_until(entry, run, now) for entry in entries or shown_entries)
-    look = _Look(run, run_url(run.id), now, failed, start, max(end - start, 1e-6), frozenset(unfold), archived)
+    end = max(_until(entry, run, now, archived is not None) for entry in entries or shown_entries)
+    look = _Look(run, run_url(run.id), now, failed, start, max(end - start, 1e-6), frozenset(unfold), archived, gone, code)
     root = _tree(shown_entries)
     return tuple(row for node in _ordered(root, newest_first) for row in _rows(look, node, None, 0))
 
@@ -144,6 +209,8 @@ def _ordered(node: _Node, newest_first: bool = False) -> list[_Node]:
 
 def _rows(look: _Look, node: _Node, parent: _Node | None, depth: int) -> list[HistoryRow]:
     own = _entry_row(look, node, node.entry, depth) if node.entry is not None else _group_row(look, node, parent, depth)
+    if not node.children and own.kind not in ("loop", "race"):
+        return [own]
     if node.entry is not None and node.entry.kind == "loop":
         return [own, *_loop_rows(look, node, depth + 1)]
     children = _ordered(node)
@@ -167,7 +234,7 @@ def _lost_rows(node: _Node, depth: int) -> list[HistoryRow]:
 def _merged(group: HistoryRow, row: HistoryRow) -> HistoryRow:
     """A branch, turn or block with a single entry takes one row."""
     note = " · ".join(text for text in (group.note, row.note) if text)
-    return replace(row, lead=group.name, note=note, depth=group.depth, crumb=group.crumb)
+    return msgspec.structs.replace(row, lead=group.name, note=note, depth=group.depth, crumb=group.crumb)
 
 
 def _loop_rows(look: _Look, node: _Node, depth: int) -> list[HistoryRow]:
@@ -178,7 +245,7 @@ def _loop_rows(look: _Look, node: _Node, depth: int) -> list[HistoryRow]:
     rows: list[HistoryRow] = []
     hidden = 0
     for place, turn in enumerate(turns):
-        if _FIRST <= place < len(turns) - _LAST and not any(_failed(entry) for entry in turn.entries()):
+        if _FIRST <= place < len(turns) - _LAST and not any(has_failed(entry) for entry in turn.entries()):
             hidden += 1
             continue
         if hidden:
@@ -194,15 +261,17 @@ def _fold_row(entry: Entry, hidden: int, depth: int) -> HistoryRow:
 
 
 def _entry_row(look: _Look, node: _Node, entry: Entry, depth: int) -> HistoryRow:
-    failing = _failed(entry)
+    failing = has_failed(entry)
     stopping = look.failed is not None and (entry.location == look.failed or entry.location.startswith(f"{look.failed}/"))
-    handled = failing and not stopping and look.run.status not in ("rolling_back", "blocked")
-    line, note = _line(entry), _note(look, node, entry)
+    handled = failing and not stopping and look.archived is None and look.run.status not in ("rolling_back", "blocked")
+    struck = entry.kind == "removed" or look.gone.holds(entry.location)
+    state = entry_state(entry, look.run, handled=handled)
     return HistoryRow(
         kind=entry.kind, name=shown(node.segment), seq=entry.seq, depth=min(depth, DEEPEST), crumb=_crumb(node, depth),
-        href=f"{look.page}/e/{entry.seq}{'?archived=1' if look.archived else ''}",
-        state=entry_state(entry, handled=handled), line=line, note=note, attempts=entry.attempts if entry.kind == "step" else 0,
-        bar=_bar(look, entry), at=stamp(entry.created_at, look.now), took=_took(entry), struck=entry.kind == "removed",
+        href=f"{look.page}/e/{entry.seq}{'' if look.archived is None else f'?archived={look.archived}'}",
+        state=hollow(state) if struck else state, line=line_of(entry), note=_note(look, node, entry), struck=struck,
+        attempts=entry.attempts if entry.kind == "step" else 0, bar=_bar(look, entry), at=stamp(entry.created_at, look.now),
+        took=_took(entry),
         failing=failing and not handled,
     )  # fmt: skip
 
@@ -227,10 +296,6 @@ def _crumb(node: _Node, depth: int) -> str:
     return shown(node.location.rpartition("/")[0]) if depth > DEEPEST else ""
 
 
-def _failed(entry: Entry) -> bool:
-    return entry.status in ("failed", "exhausted")
-
-
 def _took(entry: Entry) -> str:
     if entry.settled_at is None or entry.kind in ("checkpoint", "removed", "version", "send"):
         return ""
@@ -238,9 +303,10 @@ def _took(entry: Entry) -> str:
     return length(entry.settled_at - begun)
 
 
-def _until(entry: Entry, run: RunRow, now: float) -> float:
-    if entry.settled_at is not None:
-        return entry.settled_at
+def _until(entry: Entry, run: RunRow, now: float, archived: bool) -> float:
+    """Where an entry's bar ends; one that was set aside while it was open goes no further than its beginning."""
+    if entry.settled_at is not None or archived:
+        return entry.settled_at or entry.created_at
     return run.finished_at or entry.created_at if run.status in TERMINAL else max(now, entry.created_at)
 
 
@@ -248,54 +314,23 @@ def _bar(look: _Look, entry: Entry) -> Bar | None:
     if look.span < _SHORTEST_SPAN:
         return None
     left = 100 * (entry.created_at - look.start) / look.span
-    width = 100 * (_until(entry, look.run, look.now) - entry.created_at) / look.span
+    width = 100 * (_until(entry, look.run, look.now, look.archived is not None) - entry.created_at) / look.span
     left = min(max(left, 0.0), 99.0)
-    return Bar(round(left, 2), round(min(max(width, 0.8), 100.0 - left), 2))
-
-
-def _line(entry: Entry) -> str:
-    """One line of what an entry came to."""
-    if entry.error is not None:
-        error = plain_error(entry.error)
-        return shown(str(cause_of(error) or error).partition("\n")[0][:120])
-    match entry.kind:
-        case "version":
-            return f"version {version_text(entry)}"
-        case "message" if not entry.settled:
-            return f"waits for {shown(' or '.join(waited_names(entry)) or 'any message')}"
-        case "removed":
-            return "placeholder: this entry was taken out of the code"
-        case "sleep" | "checkpoint" | "send":
-            return ""
-    if entry.kind == "step" and entry.output is None and entry.settled and entry.size > 4_096:
-        return f"a value of {entry.size:,} bytes"
-    return one_line(output_of(entry))
+    return Bar(round(left, 1), round(min(max(width, 0.8), 100.0 - left), 1))
 
 
 def _note(look: _Look, node: _Node, entry: Entry) -> str:
-    match entry.kind:
-        case "loop":
-            return _loop_note(node, entry)
-        case "join":
-            facts = branch_facts(entry)
-            return f"{len(facts.done)} of {len(facts.names)} branches" if facts.names else ""
-        case "race":
-            winner = branch_facts(entry).winner
-            return f"won by {shown(winner)}" if winner else ""
-    return {"owes": "has a rollback", "done": "rolled back"}.get(entry.rollback, "")
+    turns = {segment: child.entries() for segment, child in node.children.items()} if entry.kind == "loop" else {}
+    gone = f"not made by code {look.gone.code}" if look.gone.holds(entry.location) else ""
+    own = placeholder_text(entry, look.code) if entry.kind == "removed" else figures(entry, turns)
+    return " · ".join(part for part in (own, _interruption(look, entry), gone) if part)
 
 
-def _loop_note(node: _Node, entry: Entry) -> str:
-    """Figures over the turns that are kept and shown, and it says so."""
-    facts = loop_facts(entry)
-    turns = [child.entries() for child in node.children.values()]
-    took = [max(e.settled_at or e.created_at for e in turn) - min(e.created_at for e in turn) for turn in turns if turn]
-    failed = sum(any(_failed(each) for each in turn) for turn in turns)
-    parts = [f"turn {facts.turn + 1:,}", f"{len(turns):,} turns kept"]
-    if facts.turn + 1 > len(turns):
-        parts[1] += f", {facts.turn + 1 - len(turns):,} pruned"
-    if took:
-        parts.append(f"p50 {length(median(took))}")
-    if failed:
-        parts.append(f"{failed} failed")
-    return " · ".join(parts)
+def _interruption(look: _Look, entry: Entry) -> str:
+    """Of a body that was begun in a run that nobody holds now: by a reload, if the code is not that of the last pass any more."""
+    run = look.run
+    left = look.archived is None and run.owner is None and run.status not in TERMINAL
+    if not left or entry.kind != "step" or entry.status != "running":
+        return ""
+    reloaded = look.gone.code and run.code and run.code[:6] != look.gone.code and not run.crashes
+    return "interrupted by reload, will run again" if reloaded else "interrupted"

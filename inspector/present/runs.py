@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flowkit.client.reader import Count, RunRow
@@ -11,7 +11,8 @@ from flowkit.client.verbs import OFFERED
 from flowkit.core.run import STATUSES, TERMINAL
 
 from ..urls import run_url, with_query
-from .states import Failure, Misfit, Piece, State, held_by_code, pieces, run_sentence, run_state, unattended
+from .crew import NOBODY, Crew, unattended
+from .states import Failure, Misfit, Piece, Reason, State, held_by_code, pieces, run_sentence, run_state
 from .times import Stamp, length, stamp
 from .values import shown
 
@@ -78,7 +79,7 @@ class RunItem:
     state: State
     unattended: bool
     sentence: tuple[Piece, ...]
-    attempts: int
+    attempts: str
     started: Stamp | None
     took: str
     tags: tuple[Tag, ...]
@@ -109,31 +110,42 @@ class CountView:
     href: str
 
 
-def run_item(row: RunRow, now: float, why: Failure | Misfit | None = None, alive: Collection[int] = ()) -> RunItem:
+def run_item(row: RunRow, now: float, why: Reason | None = None, crew: Crew = NOBODY) -> RunItem:
     """A run as a row of a list."""
     end = row.finished_at if row.status in TERMINAL else now
+    mark = unattended(row, crew, now)
     begun = row.started_at if row.started_at is not None else row.created_at
     return RunItem(
         seq=row.seq, id=row.id, label=shown(row.id), href=run_url(row.id), workflow=shown(row.workflow),
         workflow_href=with_query("/runs", workflow=row.workflow), state=run_state(row, why),
-        unattended=unattended(row, alive, now), sentence=pieces(run_sentence(row, now, why), now), attempts=row.attempts,
+        unattended=mark != "", sentence=pieces(run_sentence(row, now, why, mark), now), attempts=_attempts(row),
         started=stamp(begun, now), took=length((end or now) - begun) if row.passes or end != now else "",
         tags=tuple(Tag(shown(tag), with_query("/runs", tag=tag)) for tag in row.tags),
     )  # fmt: skip
 
 
+def _attempts(row: RunRow) -> str:
+    """How many there were, of how many: a first try says nothing."""
+    if row.attempts_max < 2:
+        return f"{row.attempts}" if row.attempts > 1 else ""
+    number = row.attempts + (row.status == "running" and row.attempts < row.attempts_max)
+    return f"{number} of {row.attempts_max}" if number > 1 or row.error_line is not None else ""
+
+
 def needs(
-    rows: Sequence[RunRow], reasons: Mapping[int, Failure | Misfit], now: float, alive: Collection[int], limit: int = 20
+    rows: Sequence[RunRow], reasons: Mapping[int, Reason], now: float, crew: Crew = NOBODY, limit: int = 20
 ) -> tuple[Need, ...]:
     """What needs a human, most recent first; runs that stopped for the same reason are one."""
     groups: dict[tuple[str, ...], list[RunRow]] = {}
     for row in rows:
-        groups.setdefault(_reason(row, reasons.get(row.seq)), []).append(row)
-    found = [_need(group, reasons, now, alive) for group in groups.values()]
+        groups.setdefault(_reason(row, reasons.get(row.seq), unattended(row, crew, now)), []).append(row)
+    found = [_need(group, reasons, now, crew) for group in groups.values()]
     return tuple(sorted(found, key=lambda need: need.since.at if need.since else 0.0, reverse=True)[:limit])
 
 
-def _reason(row: RunRow, why: Failure | Misfit | None) -> tuple[str, ...]:
+def _reason(row: RunRow, why: Reason | None, mark: str) -> tuple[str, ...]:
+    if mark == "no code":
+        return row.workflow, mark
     match why:
         case Failure(location=location, type=type):
             return row.workflow, location, type
@@ -142,9 +154,9 @@ def _reason(row: RunRow, why: Failure | Misfit | None) -> tuple[str, ...]:
     return row.workflow, row.status, (row.error_line or "").partition(":")[0]
 
 
-def _need(group: list[RunRow], reasons: Mapping[int, Failure | Misfit], now: float, alive: Collection[int]) -> Need:
+def _need(group: list[RunRow], reasons: Mapping[int, Reason], now: float, crew: Crew) -> Need:
     newest = max(group, key=lambda row: row.updated_at)
-    item = run_item(newest, now, reasons.get(newest.seq), alive)
+    item = run_item(newest, now, reasons.get(newest.seq), crew)
     href = item.href if len(group) == 1 else with_query("/runs", status=newest.status, workflow=newest.workflow)
     reason = "".join(piece.text for piece in item.sentence)
     verb = main_verb(newest) if len(group) == 1 else None

@@ -6,38 +6,38 @@ run's state is read off its row alone, never guessed from its entries.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from flowkit.client.reader import RunRow
+from flowkit.client.reader import RunRow, Stop
 from flowkit.core.entry import Entry
 
+from .crew import Mark
 from .times import Stamp, ago, clock_text, length, stamp
 from .values import shown
 
 __all__ = [
-    "UNATTENDED_SECONDS",
     "Failure",
     "Misfit",
     "Part",
     "Piece",
+    "Reason",
     "Sentence",
     "State",
     "entry_state",
     "failure_of",
     "held_by_code",
+    "hollow",
     "marked",
     "misfit_of",
     "pieces",
     "plain",
     "run_sentence",
     "run_state",
-    "unattended",
 ]
 
 Group = Literal["done", "active", "parked", "attention", "bad"]
-UNATTENDED_SECONDS = 10.0
 _DIVERGED = ("HistoryDiverged", "DuplicateName", "EntryInProgress", "flowkit.errors.HistoryDiverged")
 
 
@@ -57,7 +57,7 @@ class Part:
 
     text: str = ""
     at: float | None = None
-    form: Literal["text", "strong", "code", "clock", "distance"] = "text"
+    form: Literal["text", "strong", "code", "clock", "distance", "lasting"] = "text"
 
 
 Sentence = tuple[Part, ...]
@@ -94,6 +94,9 @@ class Misfit:
     asked_name: str = ""
 
 
+Reason = Failure | Misfit | Stop
+"""Why a run does not go on: it failed, is held by code, or was stopped by somebody."""
+
 _RUN: dict[str, State] = {
     "pending": State("pending", "pending", "active"),
     "running": State("running", "running", "active"),
@@ -121,7 +124,7 @@ _QUARANTINED = State("quarantined", "blocked", "bad", "quarantined")
 _UNKNOWN = State("pending", "unknown", "attention")
 
 
-def run_state(row: RunRow, why: Failure | Misfit | None = None) -> State:
+def run_state(row: RunRow, why: Reason | None = None) -> State:
     """The state of a run; `why` it failed or is held, where that is known."""
     match row.status:
         case "sleeping" if row.waiting is not None:
@@ -137,23 +140,21 @@ def run_state(row: RunRow, why: Failure | Misfit | None = None) -> State:
     return _RUN.get(row.status, _UNKNOWN)
 
 
-def entry_state(entry: Entry, *, handled: bool = False) -> State:
-    """The state of an entry. One that failed without stopping its run is *handled*: hollow, and said so."""
+def entry_state(entry: Entry, run: RunRow | None = None, *, handled: bool = False) -> State:
+    """The state of an entry. One that failed without stopping its `run` is *handled*: hollow, and said so."""
     state = _ENTRY.get(entry.status, _UNKNOWN)
     if entry.status == "retrying" and entry.attempts:
-        return State(state.icon, state.word, state.group, f"attempt {entry.attempts} failed")
+        most = run.attempts_max if run is not None and run.current == entry.location else 0
+        count = f"{entry.attempts} of {most}" if most else f"attempt {entry.attempts} failed"
+        return State(state.icon, state.word, state.group, count)
     if handled and entry.status in ("failed", "exhausted"):
         return State(f"{state.icon}-hollow", state.word, "parked", "handled")
     return state
 
 
-def unattended(row: RunRow, alive: Collection[int], now: float) -> bool:
-    """Whether nobody looks after a run that something should happen to: its owner is dead, or it is overdue."""
-    if row.status not in ("pending", "running", "sleeping", "rolling_back"):
-        return False
-    if row.owner is not None:
-        return row.owner not in alive
-    return not alive and row.wake_at is not None and now - row.wake_at > UNATTENDED_SECONDS
+def hollow(state: State) -> State:
+    """The state of an entry that the code no longer has, or of the placeholder for one: its word stays."""
+    return replace(state, icon="removed", group="parked")
 
 
 def _retries(row: RunRow) -> bool:
@@ -174,7 +175,9 @@ def failure_of(row: RunRow, error: str, type: str, entry: Entry | None) -> Failu
         kind = "exhausted"
     elif type.endswith("StepTimeout"):
         kind = "timeout"
-    place = row.current or "" if entry is None and row.ending else "" if entry is None else entry.location
+    if kind == "rollback":  # the run's error is of the step; what stopped is a handler, which the row names
+        return Failure(row.current or "", kind, row.attempts, row.error_line or "", type, 0 if entry is None else entry.seq)
+    place = "" if entry is None else entry.location
     attempts = row.attempts if entry is None else entry.attempts
     return Failure(place, kind, attempts, error.partition("\n")[0][:200], type, 0 if entry is None else entry.seq)
 
@@ -197,7 +200,14 @@ def pieces(sentence: Sentence, now: float) -> tuple[Piece, ...]:
 def _piece(part: Part, now: float) -> Piece:
     if part.at is None:
         return Piece(shown(part.text), None, part.form)
-    return Piece(ago(part.at, now) if part.form == "distance" else clock_text(part.at, now), stamp(part.at, now), part.form)
+    match part.form:
+        case "distance":
+            text = ago(part.at, now)
+        case "lasting":
+            text = length(max(0.0, now - part.at))
+        case _:
+            text = clock_text(part.at, now)
+    return Piece(text, stamp(part.at, now), part.form)
 
 
 def plain(sentence: Sentence) -> str:
@@ -210,24 +220,26 @@ def marked(text: str) -> Sentence:
     return tuple(Part(part, form="code" if n % 2 else "text") for n, part in enumerate(text.split("`")) if part)
 
 
-def run_sentence(row: RunRow, now: float, why: Failure | Misfit | None = None) -> Sentence:
-    """What a run is doing, or how it ended."""
+def run_sentence(row: RunRow, now: float, why: Reason | None = None, mark: Mark = "") -> Sentence:
+    """What a run is doing, or how it ended; of one that is unattended because of its code, that."""
+    if mark == "no code":
+        return (Part("no code", form="strong"), Part(": no worker serves "), Part(row.workflow, form="code"))
     match row.status:
         case "pending":
             return _pending(row, now)
         case "running":
-            return _running(row)
+            return _running(row, now)
         case "sleeping":
             return _sleeping(row)
         case "rolling_back":
-            return (Part("undoing "), Part(row.current or "what was done", form="code"), Part(f", {row.owes} to go"))
+            done = f", {row.undone} of {row.undone + row.owes} done"
+            return (Part("undoing "), Part(row.current or "what was done", form="code"), Part(done))
         case "completed":
             return (Part(f"in {length((row.finished_at or now) - (row.started_at or row.created_at))}"),)
         case "cancelled":
-            undone = "rolled back" if not row.owes and row.current else "nothing was undone" if row.owes else ""
-            return (Part(undone),)
+            return _cancelled(row, why if isinstance(why, Stop) else Stop())
         case "paused":
-            return (Part("by an operator; goes on when resumed"),)
+            return _paused(why if isinstance(why, Stop) else Stop())
         case "failed":
             return _failed(row, why if isinstance(why, Failure) else None)
         case "blocked":
@@ -242,31 +254,52 @@ def _pending(row: RunRow, now: float) -> Sentence:
     return (Part("starts when a worker is free" if not row.passes else "goes on when a worker is free"),)
 
 
-def _running(row: RunRow) -> Sentence:
+def _running(row: RunRow, now: float) -> Sentence:
+    """Fewer attempts than there may be: the step is under way. Else it is what was done last."""
+    lasting = (Part("for "), Part(at=row.updated_at, form="lasting"))
     if row.current is None:
-        return (Part("for ", row.updated_at, "distance"),) if row.passes else ()
-    tries = f", attempt {row.attempts + 1}" if row.attempts and row.error_line else ""
-    return (
-        Part("after " if not tries else ""),
-        Part(row.current, form="code"),
-        Part(f"{tries}, "),
-        Part(at=row.updated_at, form="distance"),
-    )
+        return lasting
+    if row.attempts >= row.attempts_max:
+        return (Part("after "), Part(row.current, form="code"), Part(", "), Part(at=row.updated_at, form="distance"))
+    tries = f", attempt {row.attempts + 1} of {row.attempts_max}" if row.attempts else ""
+    return (Part(row.current, form="code"), Part(f"{tries}, "), *lasting)
+
+
+def _names(waiting: Sequence[str]) -> Sentence:
+    if tuple(waiting) == ("*",):
+        return (Part("any message"),)
+    parts = [part for name in waiting for part in (Part(" or "), Part(name, form="code"))]
+    return tuple(parts[1:])
 
 
 def _sleeping(row: RunRow) -> Sentence:
     if row.waiting is not None:
-        names = "any message" if row.waiting == ("*",) else " or ".join(row.waiting)
         until = () if row.wake_at is None else (Part(" until "), Part(at=row.wake_at, form="clock"))
-        return (Part("waits for "), Part(names, form="code"), *until)
+        return (Part("waits for "), *_names(row.waiting), *until)
     if row.wake_at is None:
         return (Part("until something wakes it"),)
-    due = (Part(at=row.wake_at, form="clock"), Part(", "), Part(at=row.wake_at, form="distance"))
+    at = Part(at=row.wake_at, form="clock")
     if _retries(row):
+        most = f" of {row.attempts_max}" if row.attempts_max else ""
         head = (Part("retries "), Part(row.current or "", form="code"), Part(" at "))
-        return (*head, *due, Part(f", attempt {row.attempts} failed"))
-    after = (Part(", after "), Part(row.current, form="code")) if row.current else ()
-    return (Part("until "), *due, *after)
+        return (*head, at, Part(f", attempt {row.attempts}{most} failed"))
+    what = (Part(row.current, form="code"), Part(" ")) if row.current else ()
+    return (*what, Part("until "), at, Part(", "), Part(at=row.wake_at, form="distance"))
+
+
+def _cancelled(row: RunRow, stop: Stop) -> Sentence:
+    """A run that ended before anything was done says only who ended it."""
+    undone = "rolled back" if row.undone and not row.owes else f"{row.undone} of {row.undone + row.owes} undone"
+    return (Part(", ".join(text for text in (_from(stop), undone if row.undone or row.owes else "") if text)),)
+
+
+def _paused(stop: Stop) -> Sentence:
+    due = (Part("; next due "), Part(at=stop.due, form="clock")) if stop.due is not None else ()
+    return (Part(_from(stop) or "until it is resumed"), *due)
+
+
+def _from(stop: Stop) -> str:
+    return f"from {'' if stop.who.startswith('pid ') else 'the '}{stop.who}" if stop.who else ""
 
 
 def _failed(row: RunRow, failure: Failure | None) -> Sentence:
@@ -285,8 +318,7 @@ def _failed(row: RunRow, failure: Failure | None) -> Sentence:
 
 
 def _rolled_back(row: RunRow) -> bool:
-    """A run that fails keeps its error's line; only a rollback that went through leaves none behind."""
-    return not row.ending and not row.owes and row.current is not None and row.error_line is None
+    return row.undone > 0 and not row.ending and not row.owes
 
 
 def _blocked(row: RunRow, misfit: Misfit | None) -> Sentence:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+
+import msgspec
 
 __all__ = ["Stamp", "ago", "clock_text", "length", "stamp"]
 
@@ -14,8 +15,7 @@ _LAST = 200_000_000_000
 """Beyond this many seconds there is no calendar."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(msgspec.Struct, frozen=True, gc=False):
     """An instant: epoch seconds, for machines, in full for people, and short."""
 
     at: float

@@ -23,6 +23,7 @@ _SECRET_PAIR = re.compile(
 )
 _INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _HEX = 512
+_ONE_LINE = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +58,8 @@ def preview(body: Body, *, raw: str = "", reveal: str = "", revealed: bool = Fal
         return Value(damage=body.damage, raw=raw)
     if body.data is None:
         return None
-    size = size_text(len(body.data))
-    if len(body.data) > EXPANDABLE:
+    size = size_text(len(body.data) if body.size is None else body.size)
+    if body.size is not None or len(body.data) > EXPANDABLE:
         text = body.data[:PREVIEW].decode("utf-8", "replace")
         masked = text if revealed else _SECRET_PAIR.sub(rf'\1"{MASK}"', text)
         return Value(head=shown(masked), size=size, cut=True, masked=masked != text, raw=raw, reveal=reveal)
@@ -99,7 +100,7 @@ def one_line(data: object, width: int = 120) -> str:
     if data is None:
         return ""
     try:
-        text = json.dumps(mask(data), ensure_ascii=False)
+        text = _ONE_LINE(mask(data))
     except (ValueError, RecursionError, TypeError):
         text = repr(data)
     text = shown(text)

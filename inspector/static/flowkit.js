@@ -6,27 +6,25 @@
   const say = text => { $("#said").textContent = text; };
   let fresh = Date.now(), opener, waiting;
 
-  // UTC texts of the server become local clock times and distances.
+  // The server's UTC texts become local times and distances.
+  const units = [[86400, " d"], [3600, " h"], [60, " min"], [1, " s"]];
   const span = s => {
-    for (const [size, unit, below, name] of [[86400, "d", 3600, "h"], [3600, "h", 60, "min"], [60, "min", 1, "s"]]) {
-      if (s < size) continue;
-      const rest = Math.floor(s % size / below);
-      return Math.floor(s / size) + " " + unit + (rest && s < size * 10 ? " " + rest + " " + name : "");
-    }
-    return Math.floor(s) + " s";
+    const i = units.findIndex(([size]) => s >= size), [size, unit] = units[i], [below, name] = units[i + 1] || [1];
+    const rest = Math.floor(s % size / below);
+    return Math.floor(s / size) + unit + (rest && s < size * 10 ? " " + rest + name : "");
   };
   const times = () => {
-    for (const t of $$("time[datetime]")) {
-      const at = new Date(t.dateTime), d = (at - Date.now()) / 1000, today = at.toDateString() === new Date().toDateString();
+    for (const t of $$("time")) {
+      const at = new Date(t.dateTime ||= t.textContent), d = (at - Date.now()) / 1000, today = at.toDateString() === new Date().toDateString();
       if (isNaN(at)) continue;
       const text = t.dataset.form === "clock" ? today ? at.toLocaleTimeString() : at.toLocaleString([], {dateStyle: "medium", timeStyle: "short"})
-        : Math.abs(d) < 1 ? "now" : d > 0 ? "in " + span(d) : span(-d) + " ago";
+        : t.dataset.form ? span(Math.max(1, -d)) : Math.abs(d) < 1 ? "now" : d > 0 ? "in " + span(d) : span(-d) + " ago";
       if (t.textContent !== text) t.textContent = text;
       t.title ||= t.dateTime;
     }
   };
 
-  // Polls are for when no stream is open and somebody looks.
+  // Polls are for when no stream is open.
   on("htmx:before:request", e => {
     const polled = e.detail.ctx?.sourceEvent?.type === "every";
     if (polled && (document.hidden || live?.dataset.stream)) return e.preventDefault();
@@ -34,14 +32,14 @@
   });
   const rest = () => { clearTimeout(waiting); document.body.classList.remove("busy"); };
   on("htmx:finally:request", rest);
-  on("htmx:sse:after:connection", () => { live.dataset.stream = "open"; fresh = Date.now(); });
-  for (const gone of ["close", "error"]) on("htmx:sse:" + gone, () => { if (live) delete live.dataset.stream; });
-  on("htmx:after:request", () => { fresh = Date.now(); trouble.replaceChildren(); $$(".stale").forEach(n => n.classList.remove("stale")); });
+  const well = () => { fresh = Date.now(); trouble.replaceChildren(); $(".stale")?.classList.remove("stale"); };
+  on("htmx:sse:after:connection", () => { live.dataset.stream = "open"; well(); });
+  for (const gone of ["close", "error"]) on("htmx:sse:" + gone, () => { delete live.dataset.stream; });
+  on("htmx:after:request", well);
   on("htmx:error", e => {
     rest();
     if (trouble.firstChild || e.target === live) return;
-    const again = Object.assign(document.createElement("button"), {textContent: "Retry", onclick: () => location.reload()});
-    trouble.append("No answer.", again);
+    trouble.append("No answer.", Object.assign(document.createElement("button"), {textContent: "Retry", onclick: () => location.reload()}));
   });
   setInterval(() => {
     if (document.hidden) return;
@@ -77,25 +75,20 @@
   on("close", () => { (opener?.isConnected ? opener : $(`[data-verb="${opener?.dataset.verb}"]`))?.focus(); opener = null; }, dialog);
   on("submit", e => {
     const b = e.submitter, all = $$("button", e.target);
-    if (e.target.id === "theme") {
-      e.preventDefault();
-      document.cookie = `flowkit_theme=${b.value}; path=/; SameSite=Strict; max-age=${b.value ? 31536000 : 0}`;
-      document.documentElement.dataset.theme = b.value;
-      all.forEach(n => n.setAttribute("aria-pressed", n === b));
-    } else if (b?.dataset.busy) setTimeout(() => { b.textContent = b.dataset.busy; all.forEach(n => n.disabled = true); });
+    if (b?.dataset.busy) setTimeout(() => { b.textContent = b.dataset.busy; all.forEach(n => n.disabled = true); });
   });
-  on("pageshow", e => { if (e.persisted) location.reload(); }, window);
+  onpageshow = e => { if (e.persisted) location.reload(); };
 
   const box = $("#keys-on"), store = "flowkit-keys";
   box.checked = localStorage.getItem(store) !== "off";
   on("change", () => localStorage.setItem(store, box.checked ? "on" : "off"), box);
   $("#keys-button").hidden = false;
-  const step = (what, by) => () => { const all = $$(what), i = all.indexOf(document.activeElement); all[i < 0 ? (by > 0 ? 0 : all.length - 1) : i + by]?.focus(); };
-  const press = s => () => $(s)?.click(), row = "[data-row], .history th a", bad = ".failing th a", verb = v => press(`[data-verb="${v}"]`);
+  const step = (what, by) => () => { const all = $$(what), here = document.activeElement, i = all.indexOf(all.includes(here) ? here : $(".history [aria-current=true]")); all[i < 0 && by < 0 ? all.length - 1 : i + by]?.focus(); };
+  const press = s => () => $(s)?.click(), row = "[data-row], .history th a", bad = ".failing th a", data = (n, v) => press(`[data-${n}="${v}"]`);
   const acts = {
     "?": () => keys.showModal(), j: step(row, 1), k: step(row, -1), n: step(bad, 1), p: step(bad, -1), "/": () => $("#filter")?.focus(),
-    f: press('[data-chip="failures"]'), o: press("[data-order]"), "[": press('[data-window="previous"]'), "]": press('[data-window="next"]'),
-    ".": () => $("#verbs a, #verbs button")?.focus(), R: verb("recover"), X: verb("cancel"), c: () => write(location.href, "Link copied"),
+    f: data("chip", "failures"), o: press("[data-order]"), "[": data("window", "previous"), "]": data("window", "next"), Escape: press("[rel=up]"),
+    ".": () => $("#verbs a, #verbs button")?.focus(), R: data("verb", "recover"), X: data("verb", "cancel"), c: () => write(location.href, "Link copied"),
   };
   const places = {h: "/", r: "/runs", w: "/workflows", m: "/migrate"};
   let g = 0;

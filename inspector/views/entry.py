@@ -11,17 +11,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from flowkit.client.facts import TakenMessage, taken_messages, waited_names
-from flowkit.core.entry import Entry
+from flowkit.client.reader import RunRow
+from flowkit.core.entry import Entry, FailedAttempt
 
 from ..present.entry import AttemptView, ErrorView, attempts_of, error_of
+from ..present.history import rewind_labels
+from ..present.notes import placeholder_text
 from ..present.runs import command_line
-from ..present.states import State, entry_state
+from ..present.states import State, entry_state, hollow
 from ..present.times import Stamp, length, stamp
-from ..present.values import Value, one_line, preview, shown
+from ..present.values import EXPANDABLE, Value, one_line, preview, shown
 from ..site import Asked, Page, Site, asked_of
 from ..urls import entry_url, run_url, with_query
 from .errors import no_run, wrong_page
-from .run import Head, body_of, head_of
+from .run import Head, body_of, gone_in, head_of, only_code
 
 __all__ = ["EntryPage", "entry", "raw_value"]
 
@@ -31,10 +34,13 @@ class EntryPage:
     """One entry."""
 
     head: Head
+    href: str
     seq: int
     location: str
     kind: str
     state: State
+    struck: bool
+    told: str
     source: str
     round: int
     created: Stamp | None
@@ -52,7 +58,7 @@ class EntryPage:
     history_href: str
     previous_href: str
     next_href: str
-    archived: bool
+    archived: str
     replay_href: str
     command: str
 
@@ -63,31 +69,45 @@ def entry(asked: Asked) -> Page:
     row = asked.reader.run(id)
     if row is None:
         return no_run(asked, id)
-    archived = asked.query.get("archived") == "1"
+    archived = asked.number("archived")
     found = asked.reader.entry(row.seq, seq, archived=archived) if seq < 1 << 62 else None
     if found is None:
         return wrong_page(404, f"Run {shown(id)!r} has no entry {seq}.")
     head = head_of(asked, row, "history")
-    replay = "" if not any(verb.verb == "replay" for verb in head.verbs) or archived else "replay"
+    told = _told(asked, row, found, archived)
+    state = entry_state(found, row, handled=archived is None and _handled(found, head))
+    replay = "" if not any(verb.verb == "replay" for verb in head.verbs) or archived is not None else "replay"
     model = EntryPage(
-        head=head, seq=seq, location=shown(found.location), kind=found.kind,
-        state=entry_state(found, handled=_handled(found, head)), source=shown(found.source), round=found.round,
+        head=head, href=with_query(entry_url(id, seq), archived=archived), seq=seq, kind=found.kind,
+        location=shown(found.location),
+        state=hollow(state) if told else state, struck=bool(told), told=told, source=shown(found.source), round=found.round,
         created=stamp(found.created_at, asked.now), started=stamp(found.started_at, asked.now),
         settled=stamp(found.settled_at, asked.now), due=stamp(found.due_at, asked.now),
         took="" if found.settled_at is None else length(found.settled_at - found.created_at), rollback=found.rollback,
         args=_value(asked, id, row.seq, seq, "args", archived), output=_output(asked, id, row.seq, found, archived),
-        error=error_of(found), attempts=attempts_of(found, asked.reader.attempts(row.seq, seq), asked.now),
+        error=error_of(found), attempts=attempts_of(found, _attempts(asked, row.seq, found), asked.now),
         waits_for=_waits_for(found),
-        messages=tuple(_message(message) for message in taken_messages(found)), archived=archived,
-        history_href=with_query(run_url(id), at=seq, archived="1" if archived else ""),
-        previous_href=_neighbour(asked, id, row.seq, seq, -1), next_href=_neighbour(asked, id, row.seq, seq, 1),
+        messages=tuple(_message(message) for message in taken_messages(found)), archived=_label(asked, row.seq, archived),
+        history_href=with_query(run_url(id), at=seq, archived=archived),
+        previous_href=_previous(asked, id, row.seq, seq, archived), next_href=_next(asked, id, row.seq, seq, archived),
         replay_href=with_query(run_url(id, "replay"), **{"from": found.location}) if replay else "",
         command=command_line(asked.site.settings.database, "replay", id, "--from", found.location),
     )  # fmt: skip
     title = f"{model.state.word} · {model.location} · {head.item.label}"
     return Page(
-        template="entry.html", title=title, model=model, here="runs", run=row.id, token=head.token, parts={"now": "_run_now.html"}
-    )
+        template="entry.html", title=title, model=model, here="runs", run=row.id, token=head.token,
+        parts={"now": "_run_now.html", "pane": "_pane.html"},
+    )  # fmt: skip
+
+
+def _told(asked: Asked, row: RunRow, found: Entry, archived: int | None) -> str:
+    """Why this entry is struck, if it is: a placeholder, or no longer made by the code."""
+    if found.kind == "removed":
+        return f"{placeholder_text(found, only_code(asked, row))}."
+    gone = gone_in(asked, row)
+    if archived is not None or not gone.holds(found.location):
+        return ""
+    return f"Code {gone.code} no longer makes this entry: so the last check found."
 
 
 def _waits_for(found: Entry) -> str:
@@ -101,14 +121,14 @@ def _handled(found: Entry, head: Head) -> bool:
     return not stopping and head.item.state.word not in ("rolling_back", "blocked")
 
 
-def _value(asked: Asked, id: str, run: int, seq: int, field: str, archived: bool) -> Value | None:
-    body = body_of(asked.reader, run, field, seq)
-    here = with_query(entry_url(id, seq), reveal="1", archived="1" if archived else "")
-    address = "input" if field == "args" else field
-    return preview(body, raw=entry_url(id, seq, address), reveal=here, revealed=asked.query.get("reveal") == "1")
+def _value(asked: Asked, id: str, run: int, seq: int, field: str, archived: int | None) -> Value | None:
+    body = body_of(asked.reader, run, field, seq, archived, EXPANDABLE)
+    here = with_query(entry_url(id, seq), reveal="1", archived=archived)
+    raw = with_query(entry_url(id, seq, "input" if field == "args" else field), archived=archived)
+    return preview(body, raw=raw, reveal=here, revealed=asked.query.get("reveal") == "1")
 
 
-def _output(asked: Asked, id: str, run: int, found: Entry, archived: bool) -> Value | None:
+def _output(asked: Asked, id: str, run: int, found: Entry, archived: int | None) -> Value | None:
     if found.kind in ("checkpoint", "sleep", "send", "removed") or found.error is not None or not found.settled:
         return None
     return _value(asked, id, run, found.seq, "output", archived)
@@ -118,9 +138,31 @@ def _message(message: TakenMessage) -> tuple[str, str]:
     return shown(message.name), one_line(message.data, 400)
 
 
-def _neighbour(asked: Asked, id: str, run: int, seq: int, step: int) -> str:
-    found = asked.reader.window(run, before=seq, limit=1) if step < 0 else asked.reader.window(run, after=seq, limit=1)
-    return entry_url(id, found[0].seq) if found else ""
+def _attempts(asked: Asked, run: int, found: Entry) -> list[FailedAttempt]:
+    """Those up to its own round: a recovered entry keeps its number, so later attempts under that number are not its own."""
+    return [attempt for attempt in asked.reader.attempts(run, found.seq) if attempt.round <= found.round]
+
+
+def _label(asked: Asked, run: int, archived: int | None) -> str:
+    rewinds = asked.reader.rewinds(run, 1_000) if archived is not None else ()
+    labels = zip(rewind_labels(rewinds), rewinds, strict=True)
+    return next((label for label, rewind in labels if rewind.head == archived), "")
+
+
+def _previous(asked: Asked, id: str, run: int, seq: int, archived: int | None) -> str:
+    if archived is None:
+        found = asked.reader.window(run, before=seq, limit=1)
+    else:
+        found = asked.reader.set_aside(run, archived, limit=1, before=seq)
+    return with_query(entry_url(id, found[0].seq), archived=archived) if found else ""
+
+
+def _next(asked: Asked, id: str, run: int, seq: int, archived: int | None) -> str:
+    if archived is None:
+        found = asked.reader.window(run, after=seq, limit=1)
+    else:
+        found = asked.reader.set_aside(run, archived, after=seq, limit=1)
+    return with_query(entry_url(id, found[0].seq), archived=archived) if found else ""
 
 
 async def raw_value(request: Request) -> Response:
@@ -136,7 +178,7 @@ def _raw(request: Request) -> Response:
     seq = int(asked.text("seq")) if "seq" in asked.params else None
     if row is None or (seq is not None and seq >= 1 << 62):
         raise HTTPException(404)
-    body = body_of(site.reader, row.seq, "args" if field == "input" and seq is not None else field, seq)
+    body = body_of(site.reader, row.seq, "args" if field == "input" and seq is not None else field, seq, asked.number("archived"))
     if body.data is None:
         raise HTTPException(404, body.damage or "there is no such value")
     name = f"{id}-{'' if seq is None else f'{seq}-'}{field}.json"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from flowkit.client.reader import Count, Reader, RunFilter, RunRow
 
+from ..present.crew import Crew, unattended
 from ..present.runs import CountView, Need, RunItem, count_views, needs, run_item
-from ..present.states import unattended
 from ..site import Asked, Page
 from .failures import reasons_of
 
@@ -33,40 +33,43 @@ class HomePage:
 
 def home(asked: Asked) -> Page:
     """GET /."""
-    token = str(asked.reader.token())
+    token = asked.site.pulse.token()
     if asked.is_current(token):
         return Page(same=True)
-    alive = asked.site.alive()
-    rows = needy_rows(asked.reader, asked.now, alive)
+    crew = asked.site.crew()
+    rows = needy_rows(asked.reader, asked.now, crew)
     recent = asked.reader.runs(RunFilter(), limit=10).rows
     reasons = reasons_of(asked.reader, [*rows, *recent])
     counts = asked.reader.counts()
     total = sum(count.number for count in counts.values())
     model = HomePage(
-        needs=needs(rows, reasons, asked.now, alive, _NEEDS), more_needs=len(rows) > _NEEDS, counts=count_views(counts),
-        total=total, wakes=_wakes(asked, alive), example=not total,
-        recent=tuple(run_item(row, asked.now, reasons.get(row.seq), alive) for row in recent),
+        needs=needs(rows, reasons, asked.now, crew, _NEEDS), more_needs=len(rows) > _NEEDS, counts=count_views(counts),
+        total=total, wakes=_wakes(asked, crew), example=not total,
+        recent=tuple(run_item(row, asked.now, reasons.get(row.seq), crew) for row in recent),
     )  # fmt: skip
     title = _title(counts, len(model.needs))
     return Page(template="home.html", title=title, model=model, here="home", token=token, parts={"now": "_home.html"})
 
 
-def needy_rows(reader: Reader, now: float, alive: frozenset[int]) -> list[RunRow]:
+def needy_rows(reader: Reader, now: float, crew: Crew) -> list[RunRow]:
     """Runs that are blocked, failed within a day, or looked after by nobody; the newest hundred of each kind."""
     blocked = reader.runs(RunFilter(statuses=("blocked",)), limit=_LOOKED_AT).rows
     failed = reader.runs(RunFilter(statuses=("failed",)), limit=_LOOKED_AT).rows
     owned = reader.runs(RunFilter(statuses=("running", "rolling_back")), limit=_LOOKED_AT).rows
-    due = reader.timers(_LOOKED_AT)
+    due = reader.timers(_LOOKED_AT, workflows=_unserved(reader, crew))  # the others wait for nobody
     return [
         *blocked,
         *(row for row in failed if row.finished_at is None or now - row.finished_at < DAY),
-        *(row for row in {row.seq: row for row in (*owned, *due)}.values() if unattended(row, alive, now)),
+        *(row for row in {row.seq: row for row in (*owned, *due)}.values() if unattended(row, crew, now)),
     ]
 
 
-def _wakes(asked: Asked, alive: frozenset[int]) -> tuple[RunItem, ...]:
-    rows = [row for row in asked.reader.timers(50) if row.wake_at is not None and row.wake_at > asked.now]
-    return tuple(run_item(row, asked.now, None, alive) for row in rows[:5])
+def _unserved(reader: Reader, crew: Crew) -> tuple[str, ...]:
+    return tuple(name for name in reader.workflows() if not crew.serves(name))
+
+
+def _wakes(asked: Asked, crew: Crew) -> tuple[RunItem, ...]:
+    return tuple(run_item(row, asked.now, None, crew) for row in asked.reader.timers(5, after=asked.now))
 
 
 def _title(counts: dict[str, Count], needs: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flowkit.client.facts import taken_messages
 from flowkit.client.reader import RunRow
 
+from ..present.crew import outlook
 from ..present.runs import VERBS
 from ..present.times import clock_text
 from ..site import Asked, Notice
@@ -23,9 +24,9 @@ def notice_of(asked: Asked, row: RunRow, op: str) -> Notice | None:
     deed = asked.reader.deed(op)
     if deed is not None and deed.run == row.seq:
         when = clock_text(deed.at, asked.now)
-        waits = " No worker is running: one will pick this up." if not asked.site.alive() and deed.result != "cancelled" else ""
+        waits = outlook(row, asked.site.crew(), asked.now)
         done = _DONE.get(deed.verb, VERBS.get(deed.verb, (deed.verb, ""))[0])
-        return Notice(f"{done} at {when} UTC; the run was {deed.result} then.{waits}")
+        return Notice(f"{done} at {when} UTC; the run was {deed.result} then. {waits}".rstrip())
     if any(message.id == op for message in asked.reader.inbox(row.seq)):
         return Notice("The message is in the inbox.")
     taken = (message for entry in asked.reader.last(row.seq, _LAST_ENTRIES) for message in taken_messages(entry))

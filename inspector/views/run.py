@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flowkit.client.reader import Body, Reader, RunRow
+from flowkit.client.reader import Body, Reader, Rewound, RunRow
 from flowkit.core.entry import Entry
 from flowkit.core.run import TERMINAL
 
 from ..live import run_token
+from ..present.crew import outlook
 from ..present.entry import ErrorView, error_view
-from ..present.history import CHIPS, HistoryRow, matches, rows_of
+from ..present.history import CHIPS, Cells, Gone, HistoryRow, cells_of, matches, rewind_labels, rows_of
 from ..present.runs import RunItem, VerbView, run_item, verbs_of
 from ..present.states import Failure
 from ..present.times import Stamp, stamp
-from ..present.values import Value, preview, shown
+from ..present.values import EXPANDABLE, Value, preview, shown
 from ..site import Asked, Notice, Page, new_op
 from ..urls import entry_url, run_url, with_query
 from .errors import no_run
-from .failures import failure_in, misfit_in
+from .failures import failure_in, misfit_in, stop_of
 from .notices import notice_of
 
-__all__ = ["RunPage", "Window", "head_of", "run"]
+__all__ = ["RunPage", "Window", "body_of", "gone_in", "head_of", "only_code", "run"]
 
 WINDOW = 200
 ALL = 10_000
+_REWINDS = 1_000
+_SHOWN_REWINDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,17 @@ class Chip:
     name: str
     href: str
     on: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewindView:
+    """A replay or recovery, and the list of what it set aside."""
+
+    label: str
+    href: str
+    on: bool
+    entries: int
+    at: Stamp | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +65,19 @@ class Window:
     other_label: str
     order_href: str
     all_href: str
-    archived: bool
-    archived_href: str
+    archived: RewindView | None
+    rewinds: tuple[RewindView, ...]
+    now_href: str
     chips: tuple[Chip, ...]
     chip: str
     text: str
     looked_at: int
     live: bool
+
+    @property
+    def cells(self) -> Iterator[Cells]:
+        """The rows as a template sets them."""
+        return map(cells_of, self.rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,19 +142,33 @@ def run(asked: Asked) -> Page:
 
 def head_of(asked: Asked, row: RunRow, tab: str) -> Head:
     """What stands above every page of this run."""
-    alive = asked.site.alive()
+    crew = asked.site.crew()
     failure = failure_in(asked.reader, row)
-    open_ended = row.status not in TERMINAL and not alive and row.status != "paused"
     return Head(
-        item=run_item(row, asked.now, failure or misfit_in(asked.reader, row), alive),
+        item=run_item(row, asked.now, failure or misfit_in(asked.reader, row) or stop_of(asked.reader, row), crew),
         verbs=() if asked.site.settings.read_only else verbs_of(row), op=new_op(), seen=row.head, failure=failure,
         failed_href=entry_url(row.id, failure.seq) if failure is not None and failure.seq else "",
         created=stamp(row.created_at, asked.now), finished=stamp(row.finished_at, asked.now), passes=row.passes,
-        crashes=row.crashes, replays=row.replays, code=row.code[:6], first_code=asked.reader.first_code(row.seq)[:6],
+        crashes=row.crashes, replays=row.replays, code=asked.reader.last_code(row)[:6],
+        first_code=asked.reader.first_code(row.seq)[:6],
         messages=len(asked.reader.inbox(row.seq, 100)), token=run_token(row), tab=tab,
         part_href=with_query(run_url(row.id), part="now", as_of=run_token(row)),
-        note="No worker is running: a worker will pick this up." if open_ended else "",
+        note=outlook(row, crew, asked.now),
     )  # fmt: skip
+
+
+def gone_in(asked: Asked, row: RunRow) -> Gone:
+    """The entries of this run that the loaded code no longer makes, as its check found."""
+    state = asked.site.code_state()
+    causes = () if state is None else state.causes
+    mine = [cause for cause in causes if cause.workflow == row.workflow and row.id in cause.run_ids]
+    return Gone() if state is None else Gone(tuple(place for cause in mine for place in cause.missing), state.running[:6])
+
+
+def only_code(asked: Asked, row: RunRow) -> str:
+    """The code that began this run, if it is also the one that worked on it last."""
+    code = asked.reader.last_code(row)
+    return code[:6] if code and code == asked.reader.first_code(row.seq) else ""
 
 
 def _notice(asked: Asked, row: RunRow) -> Notice | None:
@@ -142,18 +177,20 @@ def _notice(asked: Asked, row: RunRow) -> Notice | None:
 
 
 def _value(asked: Asked, row: RunRow, field: str) -> Value | None:
-    body = body_of(asked.reader, row.seq, field)
+    body = body_of(asked.reader, row.seq, field, most=EXPANDABLE)
     here = run_url(row.id)
     return preview(
         body, raw=run_url(row.id, field), reveal=with_query(here, reveal="1"), revealed=asked.query.get("reveal") == "1"
     )
 
 
-def body_of(reader: Reader, run: int, field: str, entry: int | None = None) -> Body:
-    """One value, by a name that may come from an address."""
+def body_of(
+    reader: Reader, run: int, field: str, entry: int | None = None, archived: int | None = None, most: int | None = None
+) -> Body:
+    """One value, by a name that may come from an address; of more than `most` bytes perhaps the beginning."""
     match field:
         case "input" | "output" | "error" | "state" | "args":
-            return reader.body(run, field, entry)
+            return reader.body(run, field, entry, archived=archived, most=most)
         case _:
             return Body(None)
 
@@ -163,45 +200,67 @@ def body_of(reader: Reader, run: int, field: str, entry: int | None = None) -> B
 
 def _window(asked: Asked, row: RunRow, failure: Failure | None) -> Window:
     chip, text = asked.query.get("only", ""), asked.query.get("name", "").strip()
-    archived = asked.query.get("archived") == "1"
+    rewinds = asked.reader.rewinds(row.seq, _REWINDS)
+    archived = _chosen(rewinds, asked.number("archived"))
     newest_first = asked.query.get("order", "newest" if row.status not in TERMINAL else "oldest") == "newest"
+    newest_first = newest_first and archived is None
     entries, looked_at, more = _entries(asked, row, chip, text, newest_first, archived)
-    around = () if archived else asked.reader.around(row.seq, entries)
+    around = () if archived is not None else asked.reader.around(row.seq, entries)
     rows = rows_of(
         row, entries, around, asked.now, failed=failure.location if failure is not None else None, archived=archived,
-        unfold=asked.numbers("open"), newest_first=newest_first,
+        unfold=asked.numbers("open"), newest_first=newest_first, code=only_code(asked, row),
+        gone=Gone() if archived is not None else gone_in(asked, row),
     )  # fmt: skip
     low, high = (entries[0].seq, entries[-1].seq) if entries else (0, 0)
     onward = {"before": low} if newest_first else {"after": high}
     is_window = any(name in asked.query for name in ("before", "after", "at"))
     order = "newest" if newest_first else "oldest"
+    views = _rewind_views(asked, row, rewinds, archived)
     return Window(
-        rows=rows, total=row.entries, shown=len(entries), newest_first=newest_first, archived=archived, chip=chip,
+        rows=rows, total=row.entries, shown=len(entries), newest_first=newest_first, chip=chip,
+        archived=next((view for view in views if view.on), None), rewinds=views[:_SHOWN_REWINDS],
+        now_href=_query(asked, row, archived=""),
         more_href=_query(asked, row, order=order, **onward) if more else "", more_label="older" if newest_first else "newer",
         other_href=_query(asked, row) if is_window else "", other_label="newest" if newest_first else "first",
         order_href=_query(asked, row, order="oldest" if newest_first else "newest"), text=shown(text), looked_at=looked_at,
-        all_href=_query(asked, row, order=order, all="1") if more and row.entries <= ALL else "",
-        archived_href="" if not row.replays and not archived else _query(asked, row, archived="" if archived else "1"),
+        all_href=_query(asked, row, order=order, all="1") if more and row.entries <= ALL and archived is None else "",
         chips=tuple(Chip(name, _query(asked, row, only="" if name == chip else name), name == chip) for name in CHIPS),
-        live=row.status not in TERMINAL and not is_window and not archived and "all" not in asked.query,
+        live=row.status not in TERMINAL and not is_window and archived is None and "all" not in asked.query,
+    )  # fmt: skip
+
+
+def _chosen(rewinds: tuple[Rewound, ...], wanted: int | None) -> int | None:
+    """The rewind that an address names, or the newest where it names none that there is; None: the history as it is now."""
+    if wanted is None or not rewinds:
+        return None
+    return wanted if any(rewind.head == wanted for rewind in rewinds) else rewinds[0].head
+
+
+def _rewind_views(asked: Asked, row: RunRow, rewinds: tuple[Rewound, ...], chosen: int | None) -> tuple[RewindView, ...]:
+    return tuple(
+        RewindView(
+            label=label, href=_query(asked, row, archived=rewind.head, order=None, open=None), on=rewind.head == chosen,
+            entries=rewind.entries, at=stamp(rewind.at or None, asked.now),
+        )
+        for label, rewind in zip(rewind_labels(rewinds), rewinds, strict=True)
     )  # fmt: skip
 
 
 def _entries(
-    asked: Asked, row: RunRow, chip: str, text: str, newest_first: bool, archived: bool
+    asked: Asked, row: RunRow, chip: str, text: str, newest_first: bool, archived: int | None
 ) -> tuple[tuple[Entry, ...], int, bool]:
     """The entries of the window in order of seq, how many were looked at, and whether more lie beyond."""
     limit = ALL if asked.query.get("all") == "1" else WINDOW
     at, before, after = asked.number("at"), asked.number("before"), asked.number("after") or 0
     if at is not None:
         after, newest_first = max(0, at - WINDOW // 2), False
-    if archived:
-        found = asked.reader.window(row.seq, after=after, limit=limit + 1, archived=True)
-        return found[:limit], len(found), len(found) > limit
     kept: list[Entry] = []
     looked_at = 0
     while len(kept) <= limit and looked_at < ALL:
-        page = _page(asked.reader, row.seq, newest_first, before, after, limit + 1)
+        if archived is not None:
+            page = asked.reader.set_aside(row.seq, archived, after=after, limit=limit + 1)
+        else:
+            page = _page(asked.reader, row.seq, newest_first, before, after, limit + 1)
         looked_at += len(page)
         chosen = [entry for entry in page if matches(entry, chip, text)]
         kept = [*chosen, *kept] if newest_first else [*kept, *chosen]

@@ -55,24 +55,25 @@ def runs(asked: Asked) -> Page:
     id = asked.query.get("q", "").strip()
     if id and "part" not in asked.query and asked.reader.run(id) is not None and not asked.path.endswith(".json"):
         return Page(to=run_url(id))
-    token = str(asked.reader.token())
+    token = asked.site.pulse.token()
     if asked.is_current(token):
         return Page(same=True)
     filter, problem = filter_of(asked)
     top, after = asked.number("top"), asked.number("after")
     page = asked.reader.runs(filter, after=top + 1 if top is not None else after, limit=PAGE)
     reasons = reasons_of(asked.reader, page.rows)
-    alive = asked.site.alive()
+    crew = asked.site.crew()
     first = top if top is not None else page.rows[0].seq if page.rows else 0
-    newer = asked.reader.newer(filter, first) if top is not None or after is not None else None
+    newer = asked.reader.newer(filter, first) if top is not None else None
     href = _href(asked)
+    stays = {"top": first} if after is None else {"after": after}  # rows never jump under the reader
     model = RunsPage(
-        items=tuple(run_item(row, asked.now, reasons.get(row.seq), alive) for row in page.rows),
+        items=tuple(run_item(row, asked.now, reasons.get(row.seq), crew) for row in page.rows),
         next_href="" if page.next is None else _href(asked, after=page.next), first_href=href,
         newer=f"{newer.number}{'+' if newer.more else ''}" if newer is not None and newer.number else "",
         filters=_dropped(asked), values={name: asked.query.get(name, "") for name in _FIELDS}, statuses=STATUSES,
         workflows=tuple(name for name in asked.reader.workflows() if shown(name) == name), top=first,
-        rows_href=_href(asked, part="rows", top=first, as_of=token), token=token,
+        rows_href=_href(asked, part="rows", as_of=token, **stays), token=token,
         narrow=problem,
     )  # fmt: skip
     notice = Notice(problem, good=False) if problem else None

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from flowkit.client.livecode import CodeState, Fault, Parameter, StartAnswer, StartWish, WorkflowInfo
 
 from ..forms import Form, read_form
-from ..present.runs import command_line
+from ..present.launch import start_command, start_line
+from ..present.schema import described, example, schema_text
 from ..present.values import shown
 from ..site import Asked, Notice, Page, Site, asked_of, json_response, new_op, render
 from ..urls import run_url
@@ -26,7 +27,10 @@ _MADE_UP = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldView:
-    """A field of the form. `control`: text, number, choice, checkbox, date, datetime or json."""
+    """A field of the form. `control`: text, number, choice, checkbox, date, datetime or json.
+
+    `schema` says what a JSON area takes, `said` what it says of itself in words, and `placeholder` is an example of that shape.
+    """
 
     name: str
     label: str
@@ -36,6 +40,9 @@ class FieldView:
     required: bool
     choices: tuple[str, ...] = ()
     fault: str = ""
+    said: str = ""
+    schema: str = ""
+    placeholder: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +77,17 @@ def _form(asked: Asked, name: str, given: Mapping[str, str], faults: tuple[Fault
     told = {fault.field: shown(fault.message) for fault in faults}
     parameters = () if info is None else info.parameters
     broken = state is not None and state.status in ("broken", "dead", "stuck")
+    id = given.get("id", "") or f"{name}-{new_op()[:_MADE_UP]}"
+    app = "APP" if state is None or info is None else state.app
+    texts, tags = _texts(parameters, given), _tags(given.get("tags", ""))
     model = StartPage(
         name=shown(name), doc="" if info is None else shown(info.doc), loaded=state is not None, known=info is not None,
         fields=tuple(_field(each, given, told) for each in parameters), faults=told, tags=shown(given.get("tags", "")),
-        id=shown(given.get("id", "") or f"{name}-{new_op()[:_MADE_UP]}"), delay=shown(given.get("delay", "")),
-        command=command_line(asked.site.settings.database, "start", f"APP:{name}", _document(parameters, given), "--id", "ID"),
-        python=f"fk.start({given.get('id') or 'ID'!r}, {name}, …)",
+        id=shown(id), delay=shown(given.get("delay", "")),
+        command=start_command(
+            asked.site.settings.database, f"{app}:{name}", parameters, texts, id=id, tags=tags, delay=given.get("delay", "")
+        ),
+        python=start_line(name, parameters, texts, id=id, tags=tags, delay=given.get("delay", "")),
         older_code=state.running[:6] if state is not None and broken else "",
     )  # fmt: skip
     notice = Notice(told[""], good=False) if told.get("") else None
@@ -94,6 +106,7 @@ def _field(parameter: Parameter, given: Mapping[str, str], faults: Mapping[str, 
         name=f"a.{parameter.name}", label=shown(parameter.name), control=controls.get(parameter.kind, parameter.kind),
         hint=shown(parameter.annotation), value=shown(given.get(f"a.{parameter.name}", default)), required=parameter.required,
         choices=(*(("",) if parameter.optional else ()), *map(shown, parameter.choices)), fault=_fault(parameter.name, faults),
+        said=described(parameter.schema), schema=schema_text(parameter.schema), placeholder=example(parameter.schema),
     )  # fmt: skip
 
 
@@ -114,9 +127,14 @@ def _text_of(default: str) -> str:
     return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def _document(parameters: tuple[Parameter, ...], given: Mapping[str, str]) -> str:
-    filled = {each.name: given.get(f"a.{each.name}") or each.default or "…" for each in parameters}
-    return "{" + ", ".join(f'"{name}": {text}' for name, text in filled.items()) + "}" if filled else "{…}"
+def _texts(parameters: tuple[Parameter, ...], given: Mapping[str, str]) -> dict[str, str]:
+    """What is filled in, as the JSON texts that a start would send."""
+    filled = {each.name: _argument(each, given[f"a.{each.name}"]) for each in parameters if given.get(f"a.{each.name}")}
+    return {name: text for name, text in filled.items() if text}
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    return tuple(tag.strip() for tag in text.split(",") if tag.strip())
 
 
 def _prefilled(asked: Asked, run: str) -> dict[str, str]:
@@ -169,8 +187,9 @@ def _wish(info: WorkflowInfo, form: Form) -> StartWish:
         text = _argument(each, given)
         if text is not None:
             arguments[each.name] = text
-    tags = tuple(tag.strip() for tag in form.get("tags").split(",") if tag.strip())
-    return StartWish(workflow=info.name, id=form.get("id"), arguments=arguments, tags=tags, delay=form.get("delay"))
+    return StartWish(
+        workflow=info.name, id=form.get("id"), arguments=arguments, tags=_tags(form.get("tags")), delay=form.get("delay")
+    )
 
 
 def _argument(parameter: Parameter, given: str | None) -> str | None:

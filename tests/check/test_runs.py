@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import flowkit.aio as aio
-from flowkit import Workflow, receive, removed, step, workflow
+from flowkit import Break, Workflow, loop, receive, removed, step, workflow
 from flowkit.check import Report, check_runs
 from flowkit.testing import Lab, MemoryDriver
 from tests.worlds import World, both
@@ -193,3 +193,54 @@ def test_the_newest_runs_are_checked_up_to_the_limit() -> None:
         (report,) = check(driver, flow, limit=2).workflows
 
         assert (report.fit, report.skipped) == (2, 3)
+
+
+def test_a_cause_names_the_entries_that_the_code_no_longer_makes() -> None:
+    def label(n: int) -> Any:
+        noted("print")()
+        receive("paid")
+        return Break(n)
+
+    def sticker(n: int) -> Any:
+        receive("paid")
+        return Break(n)
+
+    @workflow(name="shop")
+    def old() -> None:
+        noted("validate")()
+        loop(label, state=0, name="pack")
+
+    @workflow(name="shop")
+    def new() -> None:
+        loop(sticker, state=0, name="pack")
+
+    driver = MemoryDriver()
+    with Lab(driver=driver) as lab:
+        lab.start("r", old)
+        lab.run_once("r")
+
+        (cause,) = check(driver, new).workflows[0].causes
+
+    assert cause.missing == ("pack/~/print", "validate")
+
+
+def test_a_call_that_is_new_leaves_nothing_missing() -> None:
+    @workflow(name="shop")
+    def old() -> None:
+        noted("charge")()
+        receive("paid")
+
+    @workflow(name="shop")
+    def new() -> None:
+        noted("notify")()
+        noted("charge")()
+        receive("paid")
+
+    driver = MemoryDriver()
+    with Lab(driver=driver) as lab:
+        lab.start("r", old)
+        lab.run_once("r")
+
+        (cause,) = check(driver, new).workflows[0].causes
+
+    assert (cause.kind, cause.missing) == ("new", ())

@@ -91,6 +91,8 @@ def known(cli: Cli, shop: str) -> None:
         (["show", "order-8"], NOT_FOUND, "there is no run 'order-8'. Did you mean order-7?"),
         (["show", "order"], NOT_FOUND, "Did you mean order-7?"),
         (["show", "zzz"], NOT_FOUND, "`flowkit list` shows the newest"),
+        (["show", "order-\udcff"], NOT_FOUND, "there is no run 'order-\\udcff'. Did you mean order-7?"),
+        (["list", "--db", "x" * 300], STORE, "cannot be the name of a file"),
         (["cancel", "order-8"], NOT_FOUND, "Did you mean order-7?"),
         (["send", "order-8", "go"], NOT_FOUND, "Did you mean order-7?"),
         (["send", "order-7", "go"], USAGE, "has ended, it is completed"),

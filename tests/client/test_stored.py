@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import flowkit
-from flowkit import RunConflict, step
+from flowkit import RunConflict, RunNotFound, step
 from flowkit.core.entry import Entry
 from flowkit.core.ledger import Ledger
 from flowkit.testing import Lab, MemoryDriver, SimulatedCrash
@@ -200,3 +200,13 @@ def test_the_next_write_of_a_worker_that_lost_its_lease_changes_nothing(colour: 
         made = lab.run_once("r")
 
         assert (made.status, lost, run.history()) == ("pending", [1], [])
+
+
+def test_text_that_no_store_can_hold_finds_nothing(tmp_path: Path) -> None:
+    """A terminal's broken bytes arrive as lone surrogates, which SQLite refuses to be asked for."""
+    with flowkit.open(tmp_path / "x.db", worker=False) as fk:
+        with pytest.raises(RunNotFound):
+            fk.get("order-\udcff")
+
+        assert not fk.runs(tag="\udcff").items
+        assert not fk.runs(workflow="\udcff").items

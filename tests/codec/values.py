@@ -142,7 +142,7 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, (list, tuple, deque)):
         return _same_items(left, right) and _same_state(left, right)
     if isinstance(left, (set, frozenset)):
-        return _same_items(sorted(left, key=repr), sorted(right, key=repr))
+        return _same_items(sorted(left, key=_order), sorted(right, key=_order))
     if isinstance(left, (datetime, time)):
         return (left.isoformat(), left.fold) == (right.isoformat(), right.fold)
     if dataclasses.is_dataclass(left):
@@ -151,6 +151,11 @@ def same(left: Any, right: Any) -> bool:
         return same(msgspec.structs.asdict(left), msgspec.structs.asdict(right))
     equal: bool = left == right
     return equal and _same_state(left, right)
+
+
+def _order(item: Any) -> str:
+    """A place for an item of a set; whole numbers may have more digits than Python prints."""
+    return hex(item) if isinstance(item, int) else repr(item)
 
 
 def _same_items(left: Any, right: Any) -> bool:

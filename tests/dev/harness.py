@@ -22,6 +22,8 @@ from flowkit.drivers import open_driver
 __all__ = ["APP", "DEADLINE", "Dev", "alive", "until"]
 
 DEADLINE = 12.0
+STARTING = 30.0
+"""An interpreter with the inspector in it takes long to start where other tests have the processors."""
 _TICK = 0.02
 _MAIN = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -73,12 +75,12 @@ def alive(pid: int) -> bool:
 class Dev:
     """One `flowkit dev`. `events` are its JSON lines so far; `wait` looks only at those not waited for yet."""
 
-    def __init__(self, folder: Path, app: str, *options: str) -> None:
+    def __init__(self, folder: Path, app: str, *options: str, python: str | Path = sys.executable) -> None:
         self.folder = folder
         self.db = folder / "runs.db"
         self.events: list[dict[str, Any]] = []
         self._seen = 0
-        command = [sys.executable, "-c", _MAIN, "dev", app, "--db", str(self.db), "--port", "0", "--json", *options]
+        command = [python, "-c", _MAIN, "dev", app, "--db", str(self.db), "--port", "0", "--json", *options]
         self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._errors: list[str] = []
         self._readers = [
@@ -118,6 +120,7 @@ class Dev:
 
     def wait(self, event: str, seconds: float = DEADLINE, **fields: Any) -> dict[str, Any]:
         """The next event of this kind with these fields."""
+        until(lambda: self.events or self.process.poll() is not None, f"it starts; got {self._errors}", STARTING)
         found = until(
             lambda: self._next(event, fields), f"{event} {fields}; got {self.events[self._seen :]} {self._errors}", seconds
         )
@@ -146,8 +149,18 @@ class Dev:
     # --- processes --------------------------------------------------------------------------------------------------
 
     def children(self) -> list[int]:
-        """The processes whose parent is the supervisor."""
+        """The processes whose parent is the supervisor: generations, and the spare for the next one."""
         return descendants(self.process.pid, deep=False)
+
+    def generations(self) -> list[int]:
+        """The processes that have loaded the code and are there, oldest first."""
+        return [each["pid"] for each in self.events if each["event"] == "loaded" and alive(each["pid"])]
+
+    def spare(self) -> int:
+        """The process that waits for the next save, once it is there. Nothing may be loading."""
+        found = until(lambda: set(self.children()) - set(self.generations()), "a spare is there")
+        assert len(found) == 1
+        return int(found.pop())
 
     def interrupt(self) -> None:
         """Ctrl-C."""

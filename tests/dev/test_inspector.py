@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from flowkit.client.reader import Reader, serving_of
 from tests.dev.harness import APP, Dev, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
 Start = Callable[..., Dev]
 
@@ -57,6 +58,32 @@ def test_the_form_starts_a_run_through_the_loaded_code(dev: Start) -> None:
     until(lambda: made.log() == ["charge 7"], "the run is worked on")
     with made.client() as client:
         assert [row.tags for row in client.runs()] == [("vip",)]
+
+
+def test_a_run_shows_the_number_of_the_code_that_the_banner_names(dev: Start) -> None:
+    made = dev()
+    url = made.wait("ready")["url"]
+    code = made.wait("loaded")["code"]
+    start(url, a_n="7", id="r-7")
+    until(lambda: made.log() == ["charge 7"], "the run is worked on")
+
+    head = json.loads(ask(f"{url}runs/r-7.json")[1])["head"]
+
+    assert f"Code {code}" in ask(url)[1]
+    assert (head["code"], head["first_code"]) == (code, code)
+
+
+def test_a_worker_says_which_generation_it_is(dev: Start) -> None:
+    made = dev()
+    first = made.wait("loaded")["code"]
+    made.save(APP + "\n# saved\n")
+    second = made.wait("loaded")["code"]
+
+    with made.client() as client:
+        found = until(lambda: [each for each in map(serving_of, Reader(client).workers()) if each.code[:6] == second], "it works")
+
+    assert first != second
+    assert (found[0].workflows, found[0].generation > 1) == (("checkout",), True)
 
 
 def test_pages_answer_while_the_code_is_broken_and_say_so(dev: Start) -> None:

@@ -13,7 +13,7 @@ from flowkit.client import Flowkit, Run
 from flowkit.definitions import Workflow, workflow
 from tests.dev.harness import APP, Dev, alive, descendants, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
 Start = Callable[..., Dev]
 
@@ -119,7 +119,7 @@ def test_a_body_that_may_run_only_once_is_waited_for_by_its_old_generation(made:
     assert waits["bodies"] == ["o-1 once"]
     assert run.result(timeout=8) == "done"
     assert made.log() == ["charge 0", "once begins", "once ends"]
-    until(lambda: len(made.children()) == 1, "the old generation is gone", seconds=6)
+    until(lambda: len(made.generations()) == 1, "the old generation is gone", seconds=6)
 
 
 def test_a_run_that_does_not_fit_is_held_with_the_line_and_goes_on_once_it_is_pasted(made: Dev, client: Flowkit) -> None:
@@ -147,6 +147,25 @@ def test_a_run_that_does_not_fit_is_held_with_the_line_and_goes_on_once_it_is_pa
     assert made.log() == ["charge 1"]
 
 
+def test_a_step_under_a_new_name_keeps_its_history_by_the_line_that_is_shown(made: Dev, client: Flowkit) -> None:
+    run = client.start("c-1", named("checkout"), 1)
+    until(lambda: run.status() == "sleeping", "the run waits")
+    renamed = SLOW.replace("def charge", "def bill").replace("charge(n)", "bill(n)")
+
+    made.save(renamed)
+    line = made.wait("loaded")["held"][0]["lines"][0]
+    until(lambda: run.status() == "blocked", "the run is held")
+    made.save(renamed.replace(f"{line['code']}\ndef bill", f"{line['text']}\ndef bill"))
+    freed = made.wait("loaded")
+
+    assert (line["text"], line["where"], line["code"]) == ('@step(name="charge")', "in place of", "@step")
+    assert freed["freed"] == 1
+    until(lambda: run.status() == "sleeping", "the run is free")
+    run.send("go")
+    assert run.result(timeout=8) == 1
+    assert made.log() == ["charge 1"]
+
+
 def test_a_workflow_that_is_renamed_leaves_its_runs_alone(made: Dev, client: Flowkit) -> None:
     run = client.start("c-1", named("checkout"), 1)
     until(lambda: run.status() == "sleeping", "the run waits")
@@ -166,7 +185,7 @@ def test_a_child_that_is_killed_in_the_middle_of_a_body_is_replaced_and_the_run_
     run = client.start("s-1", named("sleepy"), 0.5)
     until(lambda: "slow begins" in made.log(), "the body runs")
 
-    os.kill(made.children()[0], signal.SIGKILL)
+    os.kill(made.generations()[0], signal.SIGKILL)
 
     made.wait("died")
     made.wait("loaded")
@@ -224,4 +243,4 @@ def test_a_second_dev_only_looks(made: Dev, client: Flowkit, dev: Start) -> None
 
     assert f"(pid {made.process.pid})" in note["text"]
     owners = {row.pid for row in client.driver.workers() if row.kind == "worker" and row.alive}
-    assert owners == set(made.children())
+    assert owners == set(made.generations())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+import msgspec
+
 from flowkit.check import Line
 from flowkit.client.livecode import Cause, LoadError, SourceLine
 from flowkit.dev import loading
@@ -23,7 +25,7 @@ HELD = Held(
 LOADED = NowLoaded(
     code="8c10de", former="3f2a91", seconds=0.142, pid=1, workflows=2, steps=9,
     changes={"checkout": ("~ charge (body)", "+ notify", "- validate")},
-    fits=(Fit(workflow="checkout", fits=38, held=3, unchecked=0),), held=(HELD,), url="http://localhost:8733/runs",
+    fits=(Fit(workflow="checkout", fits=38, held=3, unchecked=0),), held=(HELD,), url="http://localhost:8733/migrate",
 )  # fmt: skip
 
 
@@ -49,8 +51,24 @@ def test_a_reload_is_one_block_in_columns() -> None:
                   checkout  41 open runs: 38 fit, 3 held by code
 {AT}  HELD    3 runs of checkout. In app.py:27, before charge(order), add
                       removed("validate", "step")
-                  http://localhost:8733/runs"""
+                  http://localhost:8733/migrate"""
     )
+
+
+def test_held_runs_that_are_freed_are_told_in_one_line() -> None:
+    fits = (Fit(workflow="checkout", fits=41, held=0, unchecked=0),)
+    news = NowLoaded(code="b7710c", former="8c10de", seconds=0.12, pid=1, workflows=2, steps=9, fits=fits, freed=3, url="u")
+
+    assert told(news) == f"{AT}  loaded  8c10de → b7710c in 120 ms   3 held runs fit and go on"
+
+
+def test_the_page_is_named_once_however_many_causes_there_are() -> None:
+    other = Held(cause=Cause(workflow="refund", runs=1, recorded="", made="", location="", advice="mend it"), lines=())
+
+    said = told(msgspec.structs.replace(LOADED, held=(HELD, other))).splitlines()
+
+    assert [line for line in said if "http" in line] == ["                  http://localhost:8733/migrate"]
+    assert said[-1] == "                  http://localhost:8733/migrate"
 
 
 def test_broken_code_is_told_with_its_line_and_what_keeps_running() -> None:
@@ -87,12 +105,12 @@ def test_tools_get_one_json_line_each() -> None:
 
 
 def test_changes_are_told_by_workflow() -> None:
-    old = code(kept={"": "1", "a": "1", "b": "1"}, gone={"": "1"})
-    new = code(kept={"": "2", "a": "2", "c": "1"}, fresh={"": "1"})
+    old = code(kept={"": "1", "a": "1", "b": "1"}, gone={"": "1"}, same={"": "1", "a": "1"})
+    new = code(kept={"": "2", "a": "2", "c": "1"}, fresh={"": "1"}, same={"": "2", "a": "1"})
 
     assert changes_between(old, new) == {
         "fresh": ("+ the workflow",),
-        "kept": ("~ the workflow", "~ a (body)", "+ c", "- b"),
+        "kept": ("~ a (body)", "+ c", "- b"),
         "gone": ("- the workflow",),
     }
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.dev.harness import APP, Dev, until
+from tests.dev.harness import APP, Dev, alive, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
 Start = Callable[..., Dev]
 
@@ -74,13 +74,15 @@ def test_a_newer_save_cancels_the_candidate(dev: Start) -> None:
     made = dev()
     made.wait("loaded")
 
-    made.save(APP + "\nimport time; time.sleep(8)\n")
+    made.save(APP + "\nnote(str(os.getpid()))\ntime.sleep(60)\n")
     made.wait("saved")
+    candidate = int(until(made.log, "the import is under way")[0])
     made.save(APP + "\nLAST = 1\n")
 
     made.wait("saved")
-    made.wait("loaded", seconds=5)
-    until(lambda: len(made.children()) <= 2, "the candidate is gone")
+    loaded = made.wait("loaded", seconds=5)
+    assert loaded["pid"] != candidate
+    until(lambda: not alive(candidate), "the candidate is gone")
 
 
 def test_touching_a_file_reloads_nothing(dev: Start) -> None:

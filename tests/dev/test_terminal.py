@@ -15,7 +15,7 @@ import pytest
 
 from tests.dev.harness import APP
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(30)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
 BREAKING = APP.replace('    note(f"charge {n}")', '    breakpoint()\n    note(f"charge {n}")')
 

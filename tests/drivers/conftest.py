@@ -45,6 +45,8 @@ def writer(store: Flaky, quick_retries: None) -> Iterator[Writer]:
 
 
 @pytest.fixture
-def crowd() -> Iterator[ThreadPoolExecutor]:
+def crowd(store: Flaky) -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(16) as pool:
         yield pool
+        store.plan = []  # a test that failed must not leave its threads waiting for a store that is held up
+        store.free.set()

@@ -240,6 +240,16 @@ def test_a_full_disk_says_so_and_goes_on_by_itself(path: Path) -> None:
     driver.close()
 
 
+def test_a_reserve_that_a_crash_left_half_written_is_completed(path: Path) -> None:
+    SQLiteDriver(path).close()
+    reserve = path.parent / "orders.db-locks" / "reserve"
+    reserve.write_bytes(b"\0" * 4_096)
+
+    SQLiteDriver(path).close()
+
+    assert reserve.stat().st_size == 1 << 20
+
+
 def test_a_full_disk_frees_the_reserve(path: Path) -> None:
     driver = SQLiteDriver(path)
     reserve = path.parent / "orders.db-locks" / "reserve"
@@ -298,3 +308,7 @@ def test_text_is_stored_as_text_and_bytes_as_base64(driver: SQLiteDriver, path: 
     found = execute(path, "SELECT input FROM run_io ORDER BY run")
 
     assert found == [('{"x": "ü"}',), ("base64:/wA=",), ("base64:YmFzZTY0Og==",)]
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    refuses(tmp_path / ("x" * 300), "cannot be the name of a file")

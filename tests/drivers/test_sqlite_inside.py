@@ -150,7 +150,7 @@ def test_a_step_is_two_writing_statements_and_one_commit(driver: SQLiteDriver) -
     driver.write([change(run, add=[entry(1)])], NOW)
 
     driver._connections._writer.set_trace_callback(None)
-    assert [sql.split()[0] for sql in seen] == ["BEGIN", "SELECT", "UPDATE", "INSERT", "COMMIT"]
+    assert [sql.split()[0] for sql in seen] == ["BEGIN", "PRAGMA", "SELECT", "UPDATE", "INSERT", "COMMIT"]
 
 
 def test_polling_with_nothing_due_makes_no_transaction(driver: SQLiteDriver) -> None:

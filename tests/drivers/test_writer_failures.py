@@ -192,3 +192,41 @@ def test_closing_while_the_store_fails_tells_everybody(store: Flaky, writer: Wri
 
     with pytest.raises(StoreError):
         waiting.result(5)
+
+
+def test_when_the_handle_is_about_to_close_nobody_waits_for_a_store_that_fails(
+    store: Flaky, writer: Writer, crowd: ThreadPoolExecutor
+) -> None:
+    store.plan = ["lost before"] + ["no"] * 100_000
+    first = crowd.submit(writer.write, start("first"), patient=True)
+    until(lambda: not writer.healthy)
+    behind = crowd.submit(writer.write, start("behind"), patient=True)
+
+    writer.wait_no_longer_than(0.05)
+
+    outcomes = [error.outcome for error in (first.exception(5), behind.exception(5)) if isinstance(error, StoreError)]
+    assert outcomes == ["unknown", "no"]
+    with pytest.raises(StoreError, match="being closed"):
+        writer.write(start("late"), patient=True)
+
+
+def test_a_store_that_answers_is_waited_for_until_the_handle_closes(store: Flaky, writer: Writer) -> None:
+    writer.wait_no_longer_than(0.0)
+
+    assert isinstance(writer.write(start(), patient=True), Started)
+
+
+def test_a_write_that_did_not_go_through_the_writer_mends_it_unless_one_is_repeated(store: Flaky, writer: Writer) -> None:
+    store.plan = ["no"] * 100_000
+    with pytest.raises(StoreError):
+        writer.write(start())
+    until(lambda: writer.idle)
+    assert not writer.healthy
+
+    writer.mend()
+
+    assert writer.healthy
+    writer.submit(start("kept"), 0, Listener())
+    until(lambda: not writer.healthy)
+    writer.mend()
+    assert not writer.healthy

@@ -34,8 +34,9 @@ def visible(module: ModuleType) -> set[str]:
     """What a user finds in the module without looking for underscores; modules below it are no leak."""
     return {
         name
-        for name, value in vars(module).items()
-        if not name.startswith("_") and not (inspect.ismodule(value) and value.__name__.startswith("flowkit."))
+        for name in dir(module)
+        if not name.startswith("_")
+        and not (inspect.ismodule(value := getattr(module, name)) and value.__name__.startswith("flowkit."))
     } - {"annotations"}
 
 
@@ -162,3 +163,20 @@ def test_importing_flowkit_imports_nothing_of_the_web() -> None:
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_a_module_that_only_defines_workflows_imports_no_database() -> None:
+    late = ("sqlite3", "flowkit.client", "flowkit.drivers", "flowkit.runtime")
+    probe = f"import sys, flowkit; print([name for name in {late!r} if name in sys.modules])"
+
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_what_is_imported_late_is_there_when_it_is_asked_for() -> None:
+    probe = "import flowkit; print(flowkit.open.__name__, flowkit.aio.open.__name__, 'Run' in dir(flowkit))"
+
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["open_flowkit", "open", "True"]

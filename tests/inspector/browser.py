@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,15 @@ from tests.support import require
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["AXE_RULES", "Watched", "axe_source", "launched", "watched"]
+__all__ = ["AXE_COLOURS", "AXE_RULES", "Watched", "axe_source", "chromium", "launched", "watched"]
 
 AXE = "axe-core-4.14.1"
-AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+AXE_RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
+AXE_COLOURS = ("color-contrast",)
+STICKING_OUT = """[...document.querySelectorAll("a, button, li, pre, section, .banner, .notice")]
+    .filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth && getComputedStyle(e).overflowX === "visible"
+        && getComputedStyle(e).borderRightWidth !== "0px")
+    .map(e => e.innerText.slice(0, 60))"""
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "flowkit-tests"
 
 
@@ -32,12 +37,18 @@ def launched() -> Iterator[Browser]:
     except ImportError:
         require(False, "playwright is not installed")
         raise
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    require(program, "no Chromium is installed; on Debian: apt-get install --no-install-recommends chromium fonts-dejavu-core")
+    program = chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])  # root has no other way
         yield browser
         browser.close()
+
+
+def chromium() -> str:
+    """The machine's own browser; a test that needs it is skipped where there is none."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    require(program, "no Chromium is installed; on Debian: apt-get install --no-install-recommends chromium fonts-dejavu-core")
+    return str(program)
 
 
 def axe_source() -> str:
@@ -85,10 +96,14 @@ class Watched:
         """How many pixels the page is wider than its window."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
-    def violations(self, axe: str) -> list[str]:
-        """What axe-core finds wrong. `evaluate` passes our Content-Security-Policy; a script element would not."""
-        self.page.evaluate(axe)
-        found = self.page.evaluate("rules => axe.run(document, {runOnly: rules, resultTypes: ['violations']})", AXE_RULES)
+    def sticking_out(self) -> list[str]:
+        """Boxes with a border whose content is wider than they are, so that it lies on their neighbours."""
+        return list(self.page.evaluate(STICKING_OUT))
+
+    def violations(self, rules: Sequence[str]) -> list[str]:
+        """What axe-core finds wrong. It is put in by `evaluate`, which passes our policy; a script element would not."""
+        options = {"runOnly": list(rules), "resultTypes": ["violations"], "preload": False}
+        found = self.page.evaluate("options => axe.run(document, options)", options)
         return [f"{each['id']}: {node['html'][:160]}" for each in found["violations"] for node in each["nodes"]]
 
 

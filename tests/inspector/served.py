@@ -18,6 +18,7 @@ import msgspec
 from flowkit.cli.serving import load_inspector, server_of
 from flowkit.client import Flowkit
 from flowkit.client.livecode import CodeInfo
+from flowkit.clock import Clock
 from flowkit.drivers import open_driver
 
 __all__ = ["SAME_ORIGIN", "Reply", "Served", "serving"]
@@ -98,15 +99,27 @@ def is_stream(response: http.client.HTTPResponse) -> bool:
 
 
 @contextmanager
-def serving(file: Path, *, code: CodeInfo | None = None, **settings: Any) -> Iterator[Served]:
-    """An inspector of the database in `file`, on a port of its own."""
+def serving(
+    file: Path,
+    *,
+    code: CodeInfo | None = None,
+    clock: Clock | None = None,
+    untouched: bool = False,
+    port: int = 0,
+    **settings: Any,
+) -> Iterator[Served]:
+    """An inspector of the database in `file`, on a port of its own unless one is given.
+
+    `untouched`: pages as ever, but nothing can be written.
+    """
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
     listener.listen(64)
     port = listener.getsockname()[1]
     inspector = load_inspector()
-    readonly = bool(settings.get("read_only"))
-    client = Flowkit(open_driver(file, readonly=readonly), worker=False, workflows=())
+    readonly = untouched or bool(settings.get("read_only"))
+    client = Flowkit(open_driver(file, readonly=readonly), worker=False, workflows=(), clock=clock)
     app = inspector.create_app(client, code=code, settings=inspector.Settings(port=port, database=str(file), **settings))
     server = server_of(app)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), daemon=True)

@@ -21,6 +21,7 @@ from flowkit import (
     version,
     workflow,
 )
+from flowkit.drivers import open_driver
 from flowkit.testing import FakeClock, Lab
 from flowkit.testing.clock import START
 
@@ -195,17 +196,33 @@ def _until_it_fails(lab: Lab, id: str) -> None:
         return
 
 
+class Ticking(FakeClock):
+    """Moves by a fifth of a millisecond whenever it is read."""
+
+    def now(self) -> float:
+        self.advance(0.0002)
+        return super().now()
+
+
+@step
+def handle(n: int) -> str:
+    return f"item-{n}"
+
+
 @workflow
 def long(entries: int) -> int:
-    """Records many entries."""
+    """Records many entries: mostly steps, a tenth checkpoints."""
     for n in range(entries):
-        checkpoint(f"point-{n}")
+        if n % 10:
+            handle(n)
+        else:
+            checkpoint(f"point-{n}")
     return entries
 
 
 def build_long(file: Path, entries: int) -> None:
-    """One run with this many entries."""
-    with Lab(file) as lab:
+    """One run with this many entries, which took their time."""
+    with Lab(driver=open_driver(file, durability="process"), clock=Ticking()) as lab:
         lab.start("long-1", long, entries)
         lab.run_to_end("long-1")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -164,9 +165,77 @@ def test_a_new_version_of_the_code_is_an_event(served: Served, code: Code) -> No
     assert "event: code" in lines
 
 
+def test_a_page_that_has_outlived_a_server_hears_of_the_code_of_the_next(small_file: Path, served: Served, code: Code) -> None:
+    """Each server counts its loads from one, so the same number may stand for other code."""
+    stream = re.search(r'hx-sse:connect="([^"]+)"', served.ask("/runs/order-4").text)
+    assert stream is not None
+
+    with serving(small_file, code=code) as later, later.stream(stream[1].replace("&amp;", "&")) as file:
+        lines = [file.readline().decode().strip() for _ in range(4)]
+
+    assert lines[-1] == "event: code"
+
+
 def test_an_import_that_hangs_can_be_killed(served: Served, code: Code) -> None:
     code.now = replace(LOADED, status="stuck", can_kill=True)
 
     assert "Kill the import" in served.ask("/migrate").text
     assert served.post("/kill").status == 303
     assert code.kills == 1
+
+
+def test_a_json_area_shows_what_it_takes(served: Served, code: Code) -> None:
+    schema = '{"$ref": "#/$defs/Order", "$defs": {"Order": {"type": "object", "description": "An order.", "required": ["id"], '
+    schema += '"properties": {"id": {"type": "integer"}}}}}'
+    order = replace(CHECKOUT.parameters[-1], schema=schema)
+    code.now = replace(LOADED, workflows=(replace(CHECKOUT, parameters=(order,)),))
+
+    (field,) = served.ask("/workflows/checkout/start.json").json()["fields"]
+    page = served.ask("/workflows/checkout/start").text
+
+    assert (field["placeholder"], field["said"]) == ('{\n  "id": 0\n}', "An order.")
+    assert "<summary>An order.</summary>" in page
+    assert "&#34;type&#34;: &#34;integer&#34;" in page
+
+
+def test_the_command_and_the_line_of_python_do_what_the_form_does(served: Served) -> None:
+    found = served.ask("/workflows/checkout/start.json?from=order-2").json()
+
+    assert found["command"].startswith(
+        "flowkit start app.py:checkout --arg 'name=…' --arg 'size=…' --arg 'order={\"id\": 2, \"declined\": true}' --id "
+    )
+    assert found["command"].split(" --id ")[1].startswith(found["id"])
+    assert found["python"] == f"fk.start({found['id']!r}, checkout, name=…, size=…, order={{'id': 2, 'declined': True}})"
+
+
+def test_what_a_form_was_filled_with_stands_in_the_command_of_its_refusal(served: Served, code: Code) -> None:
+    code.answer = StartAnswer(faults=(Fault(field="order", message="at items[3].when: expected datetime"),))
+    fields = {"a.name": "Ada", "a.count": "4", "a.gift": "on", "a.size": "S", "a.order": '{"id": 7}'}
+
+    page = served.post("/workflows/checkout/start", id="order-9", tags="vip, new", delay="5m", **fields).text
+
+    assert "--arg &#39;name=&#34;Ada&#34;&#39; --arg count=4 --arg gift=true" in page
+    assert "--id order-9 --tag vip --tag new --delay 5m" in page
+    assert (
+        "checkout.options(tags=(&#39;vip&#39;, &#39;new&#39;), delay=&#39;5m&#39;), name=&#39;Ada&#39;, count=4, gift=True"
+        in page
+    )
+    assert 'aria-describedby="a.order-fault"' in page
+    assert "at items[3].when: expected datetime" in page
+
+
+def test_entries_that_the_code_no_longer_makes_are_marked_before_any_placeholder_exists(served: Served, code: Code) -> None:
+    cause = Cause(
+        workflow="checkout", runs=1, recorded="step `reserve`", made="", location="reserve", run_ids=("order-4",),
+        missing=("reserve",),
+    )  # fmt: skip
+    code.now = replace(LOADED, version=2, held=1, causes=(cause,))
+
+    rows = {id: served.ask(f"/runs/{id}.json").json()["window"]["rows"] for id in ("order-4", "order-5")}
+    entry = served.ask("/runs/order-4/e/2").text
+
+    assert [(row["name"], row["note"]) for row in rows["order-4"] if row["struck"]] == [
+        ("reserve", "has a rollback · not made by code 8c10de")
+    ]
+    assert not [row for row in rows["order-5"] if row["struck"]]
+    assert "Code 8c10de no longer makes this entry: so the last check found." in entry

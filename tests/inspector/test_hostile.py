@@ -31,7 +31,16 @@ class Markup(HTMLParser):
 
 def pages_of(id: str) -> list[str]:
     run = f"/runs/{URLS.encode(id)}"
-    return [run, f"{run}/e/1", f"{run}/e/2", f"{run}/messages", f"{run}/replay", f"{run}/cancel", f"{run}?name={URLS.encode(id)}"]
+    return [
+        run,
+        f"{run}/e/1",
+        f"{run}/e/2",
+        f"{run}/e/1?part=pane",
+        f"{run}/messages",
+        f"{run}/replay",
+        f"{run}/cancel",
+        f"{run}?name={URLS.encode(id)}",
+    ]
 
 
 @pytest.mark.parametrize("id", HOSTILE)

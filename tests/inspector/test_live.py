@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
-from tests.inspector.served import Served
+from tests.inspector.served import Served, serving
 
 
 def event(file: Any) -> dict[str, str]:
@@ -75,3 +76,27 @@ def test_another_browser_keeps_its_streams(own: Served) -> None:
                 stack.enter_context(own.stream(path, headers=[("User-Agent", agent)])).readline()
 
         assert len(own.app.site.pulse) == 6
+
+
+def test_sixty_four_streams_stay_and_one_more_ends_the_oldest(own: Served) -> None:
+    path = f"/events?since={own.ask('/runs.json').json()['token']}"
+    with ExitStack() as stack:
+        streams = [stack.enter_context(own.stream(path, headers=[("User-Agent", str(n // 4))])) for n in range(64)]
+        for each in streams:
+            each.readline()  # only then does the server know of it
+        assert len(own.app.site.pulse) == 64
+
+        stack.enter_context(own.stream(path, headers=[("User-Agent", "late")])).readline()
+
+        assert event(streams[0])["event"] == "demote"
+        assert len(own.app.site.pulse) == 64
+
+
+def test_what_changed_while_the_server_was_away_is_told(small_file: Path) -> None:
+    """The database numbers its changes per connection, so a later server may count up to the very number of a former one."""
+    with serving(small_file) as before:
+        token = before.ask("/runs.json").json()["token"]
+
+    with serving(small_file) as after, after.stream(f"/events?since={token}") as file:
+        assert event(file)["event"] == "runs"
+        assert after.ask(f"/runs?part=rows&as_of={token}").status == 200

@@ -59,6 +59,7 @@ def test_a_twin_answers_in_json(small: Served, path: str) -> None:
         ("/runs/order-2?part=now", '<header id="now"'),
         ("/runs/order-2?part=history", '<section id="history"'),
         ("/runs/order-2?part=more", "<tr"),
+        ("/runs/order-2/e/3?part=pane", '<nav class="tabs"'),
         ("/runs/order-2/recover?part=dialog", '<section class="confirm"'),
         ("/runs/approval-1/messages?part=messages", '<div id="messages"'),
         ("/migrate?part=banner", '<section id="banner"'),
@@ -184,3 +185,48 @@ def test_a_damaged_value_is_told_and_takes_no_page_down(small: Served) -> None:
     assert small.ask("/runs/order-1/e/999").status == 404
     assert small.ask("/runs/order-1/e/99999999999999999999999").status == 404
     assert small.ask("/runs?after=99999999999999999999999&since=nonsense&status=odd").status == 200
+
+
+def test_what_was_set_aside_stands_apart_for_each_replay_the_newest_first(own: Served) -> None:
+    own.client.get("order-2").recover()
+    own.client.get("order-2").replay("charge")
+    own.client.get("order-2").replay()
+
+    now = own.ask("/runs/order-2.json").json()["window"]
+    before = [own.ask(json_of(each["href"])).json()["window"] for each in now["rewinds"]]
+
+    assert [each["label"] for each in now["rewinds"]] == ["before replay 2", "before replay 1", "before recovery 1"]
+    assert [[row["name"] for row in window["rows"]] for window in before] == [
+        ["billing", "reserve"], ["charge"], ["reserve", "charge"],
+    ]  # fmt: skip
+    assert not now["rows"]
+
+
+def test_an_archived_entry_shows_what_it_was_and_not_what_took_its_number(own: Served) -> None:
+    own.client.get("order-2").recover()
+    (before,) = own.ask("/runs/order-2.json").json()["window"]["rewinds"]
+    reserve, charge = own.ask(json_of(before["href"])).json()["window"]["rows"]
+
+    was, failed = own.ask(json_of(reserve["href"])).json(), own.ask(json_of(charge["href"])).json()
+
+    assert (was["state"]["word"], was["output"]["head"]) == ("rolled_back", '"reserved 2"')
+    assert (failed["state"]["word"], [each["number"] for each in failed["attempts"]]) == ("exhausted", [1, 2])
+    assert own.ask(was["output"]["raw"]).json() == "reserved 2"
+    assert was["replay_href"] == ""
+    assert own.ask("/runs/order-2/e/2.json").json()["state"]["word"] == "pending"
+
+
+def test_neighbours_of_an_archived_entry_were_set_aside_with_it(own: Served) -> None:
+    own.client.get("order-2").recover()
+    (before,) = own.ask("/runs/order-2.json").json()["window"]["rewinds"]
+    reserve, charge = own.ask(json_of(before["href"])).json()["window"]["rows"]
+
+    assert own.ask(json_of(reserve["href"])).json()["next_href"] == charge["href"]
+    assert own.ask(json_of(charge["href"])).json()["previous_href"] == reserve["href"]
+    assert own.ask(json_of(charge["href"])).json()["next_href"] == ""
+
+
+def json_of(href: str) -> str:
+    """The JSON twin of a page."""
+    path, mark, query = href.partition("?")
+    return f"{path}.json{mark}{query}"

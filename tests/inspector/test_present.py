@@ -1,8 +1,10 @@
-"""From rows to view-models: pure, so everything is given."""
+"""From rows to view-models: pure, so everything is given.
+
+Longer than 400 lines because every sentence that a run or an entry may have stands here, one case a line.
+"""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from typing import Any
 
@@ -10,37 +12,20 @@ import msgspec
 import pytest
 from msgspec.structs import replace as changed
 
-from flowkit.cli.serving import load_inspector
-from flowkit.client.livecode import Cause, CodeState, LoadError
-from flowkit.client.reader import Body, RunRow
-from flowkit.core.entry import Entry, FailedAttempt
+from flowkit.client.livecode import Cause, CodeState, LoadError, Parameter
+from flowkit.client.reader import RunRow, Stop
+from flowkit.client.verbs import RewindPlan
+from tests.inspector.given import NOW, ROW, made, module
 
-NAME = load_inspector().__name__
-NOW = 1_767_225_600.0
-ROW = RunRow(seq=1, id="order-1", workflow="checkout", status="running", created_at=NOW - 60, updated_at=NOW - 3)
-
-
-def module(name: str) -> Any:
-    return importlib.import_module(f"{NAME}.present.{name}")
-
-
-states, history, values, times, entries, runs, banner = map(
-    module, ("states", "history", "values", "times", "entry", "runs", "banner")
+states, times, runs, banner, crews, schema, launch, confirm = map(
+    module, ("states", "times", "runs", "banner", "crew", "schema", "launch", "confirm")
 )
+Crew, NOBODY = crews.Crew, crews.NOBODY
 
 
 def said(row: RunRow, failure: Any = None) -> str:
     """A run's sentence as it is first rendered."""
     return "".join(piece.text for piece in states.pieces(states.run_sentence(row, NOW, failure), NOW))
-
-
-def made(seq: int, location: str, **fields: Any) -> Entry:
-    given = {"kind": "step", "status": "completed", "created_at": NOW + seq, "settled_at": NOW + seq + 1} | fields
-    return Entry(seq=seq, location=location, **given)
-
-
-def names(rows: Any) -> list[str]:
-    return [f"{'.' * row.depth}{row.lead}{'/' if row.lead else ''}{row.name}" for row in rows]
 
 
 # --- states
@@ -51,24 +36,42 @@ def names(rows: Any) -> list[str]:
     [
         ({"status": "pending"}, "pending", "active", "starts when a worker is free"),
         ({"status": "pending", "wake_at": NOW + 7200}, "pending", "active", "starts at 02:00:00, in 2 h"),
-        ({"status": "running", "current": "charge"}, "running", "active", "after charge, 3.0 s ago"),
+        ({"status": "running"}, "running", "active", "for 3.0 s"),
+        ({"status": "running", "current": "charge", "attempts": 1}, "running", "active", "after charge, 3.0 s ago"),
+        ({"status": "running", "current": "charge", "attempts_max": 6}, "running", "active", "charge, for 3.0 s"),
         (
-            {"status": "running", "current": "charge", "attempts": 1, "error_line": "E: no"},
-            "running", "active", "charge, attempt 2, 3.0 s ago",
+            {"status": "running", "current": "charge", "attempts": 1, "attempts_max": 6, "error_line": "E: no"},
+            "running", "active", "charge, attempt 2 of 6, for 3.0 s",
+        ),
+        (
+            {"status": "running", "current": "charge", "attempts": 6, "attempts_max": 6, "error_line": "E: no"},
+            "running", "active", "after charge, 3.0 s ago",
         ),
         ({"status": "sleeping", "wake_at": NOW + 60}, "sleeping", "parked", "until 00:01:00, in 1 min"),
+        (
+            {"status": "sleeping", "wake_at": NOW + 7200, "current": "cool-off"},
+            "sleeping", "parked", "cool-off until 02:00:00, in 2 h",
+        ),
         (
             {"status": "sleeping", "waiting": ("paid", "rejected"), "wake_at": NOW + 60},
             "message", "parked", "waits for paid or rejected until 00:01:00",
         ),
         ({"status": "sleeping", "waiting": ("*",)}, "message", "parked", "waits for any message"),
         (
-            {"status": "sleeping", "wake_at": NOW + 60, "error_line": "E: no", "attempts": 2, "current": "charge"},
-            "retrying", "attention", "retries charge at 00:01:00, in 1 min, attempt 2 failed",
+            {
+                "status": "sleeping", "wake_at": NOW + 60, "error_line": "E: no", "attempts": 2, "attempts_max": 6,
+                "current": "charge",
+            },
+            "retrying", "attention", "retries charge at 00:01:00, attempt 2 of 6 failed",
         ),
-        ({"status": "rolling_back", "current": "reserve", "owes": 2}, "rolling-back", "active", "undoing reserve, 2 to go"),
+        (
+            {"status": "rolling_back", "current": "reserve", "owes": 3, "undone": 2},
+            "rolling-back", "active", "undoing reserve, 2 of 5 done",
+        ),
+        ({"status": "cancelled"}, "cancelled", "parked", ""),
+        ({"status": "cancelled", "undone": 1, "owes": 2}, "cancelled", "parked", "1 of 3 undone"),
         ({"status": "completed", "started_at": NOW - 180, "finished_at": NOW}, "completed", "done", "in 3 min"),
-        ({"status": "paused"}, "paused", "parked", "by an operator; goes on when resumed"),
+        ({"status": "paused"}, "paused", "parked", "until it is resumed"),
         ({"status": "blocked", "error_line": "HistoryDiverged: no fit"}, "held", "attention", "held by code: no fit"),
         (
             {"status": "blocked", "error_line": "RunConflict: x", "crashes": 10, "current": "charge"},
@@ -116,27 +119,112 @@ def test_a_held_run_whose_error_names_no_entry_says_its_line() -> None:
 
 
 def test_a_failed_run_that_was_rolled_back_says_so() -> None:
-    row = changed(ROW, status="failed", current="reserve")
+    row = changed(ROW, status="failed", current="charge", undone=2, error_line="E: no")
     failure = states.failure_of(row, "E: no", "E", made(3, "charge", status="failed", attempts=1))
 
     assert said(row, failure) == "at charge: E: no, rolled back"
-    assert said(changed(row, error_line="E: no"), failure) == "at charge: E: no"
+    assert said(changed(row, undone=0), failure) == "at charge: E: no"
 
 
-def test_an_unfinished_rollback_says_so() -> None:
-    row = changed(ROW, status="failed", ending="failed", current="refund")
+def test_an_unfinished_rollback_names_the_handler_that_stopped_and_its_error() -> None:
+    row = changed(ROW, status="failed", ending="failed", current="refund", owes=1, error_line="OSError: closed")
+    failure = states.failure_of(row, "E: no", "E", made(3, "charge", status="exhausted", attempts=6))
 
-    assert said(row, states.failure_of(row, "E: no", "E", None)) == "rollback unfinished at refund: E: no"
+    assert said(row, failure) == "rollback unfinished at refund: OSError: closed"
 
 
-def test_a_run_is_unattended_when_its_owner_is_dead_or_it_is_overdue() -> None:
-    overdue = changed(ROW, status="sleeping", wake_at=NOW - 11)
+@pytest.mark.parametrize(
+    ("fields", "stop", "sentence"),
+    [
+        ({"status": "paused"}, {"who": "CLI", "due": NOW + 7200}, "from the CLI; next due 02:00:00"),
+        ({"status": "paused"}, {"who": "pid 42"}, "from pid 42"),
+        ({"status": "cancelled", "undone": 2}, {"who": "inspector"}, "from the inspector, rolled back"),
+        ({"status": "cancelled"}, {"who": "inspector"}, "from the inspector"),
+    ],
+)
+def test_a_run_that_was_stopped_says_from_where(fields: dict[str, Any], stop: dict[str, Any], sentence: str) -> None:
+    assert said(changed(ROW, **fields), Stop(**stop)) == sentence
 
-    assert states.unattended(overdue, (), NOW)
-    assert not states.unattended(overdue, (7,), NOW)
-    assert not states.unattended(changed(overdue, wake_at=NOW - 9), (), NOW)
-    assert states.unattended(changed(ROW, owner=3), (7,), NOW)
-    assert not states.unattended(changed(ROW, status="paused", wake_at=NOW - 11), (), NOW)
+
+HERE, THERE = Crew(frozenset((7,)), frozenset(("checkout",))), Crew(frozenset((7,)), frozenset(("refund",)))
+SOMEBODY = Crew(frozenset((7,)), None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "crew", "mark"),
+    [
+        ({"status": "sleeping", "wake_at": NOW - 11}, NOBODY, "no worker"),
+        ({"status": "sleeping", "wake_at": NOW - 9}, NOBODY, ""),
+        ({"status": "sleeping", "wake_at": NOW - 11}, HERE, ""),
+        ({"status": "sleeping", "wake_at": NOW - 11}, SOMEBODY, ""),
+        ({"status": "sleeping", "wake_at": NOW}, THERE, "no code"),
+        ({"status": "sleeping", "wake_at": NOW + 1}, THERE, ""),
+        ({"status": "sleeping", "wake_at": None}, THERE, ""),
+        ({"status": "pending", "wake_at": NOW - 1}, THERE, "no code"),
+        ({"status": "rolling_back", "wake_at": NOW - 1}, THERE, "no code"),
+        ({"status": "running", "owner": 3}, HERE, "dead worker"),
+        ({"status": "running", "owner": 7}, THERE, ""),
+        ({"status": "paused", "wake_at": NOW - 11}, THERE, ""),
+        ({"status": "blocked", "wake_at": NOW - 11}, NOBODY, ""),
+        ({"status": "completed"}, NOBODY, ""),
+    ],
+)
+def test_a_run_is_unattended_when_its_owner_is_dead_or_nobody_would_take_it_up(
+    fields: dict[str, Any], crew: Any, mark: str
+) -> None:
+    assert crews.unattended(changed(ROW, **fields), crew, NOW) == mark
+
+
+def test_a_run_whose_workflow_nobody_serves_says_so() -> None:
+    item = runs.run_item(changed(ROW, status="pending", wake_at=NOW - 1), NOW, None, THERE)
+
+    assert item.unattended
+    assert "".join(piece.text for piece in item.sentence) == "no code: no worker serves checkout"
+
+
+@pytest.mark.parametrize(
+    ("fields", "crew", "text"),
+    [
+        ({"status": "pending", "wake_at": NOW}, HERE, ""),
+        ({"status": "pending", "wake_at": NOW}, NOBODY, "No worker is running. It goes on once a worker serves it."),
+        (
+            {"status": "pending", "wake_at": NOW}, THERE,
+            "No worker that is running serves its workflow. It goes on once a worker serves it.",
+        ),
+        (
+            {"status": "sleeping", "wake_at": NOW + 60}, NOBODY,
+            "No worker is running. It sleeps on, and goes on once it is due and a worker serves it.",
+        ),
+        ({"status": "running", "owner": 7}, THERE, ""),
+        ({"status": "blocked", "error_line": "HistoryDiverged: no fit"}, NOBODY, ""),
+        ({"status": "paused"}, NOBODY, ""),
+        ({"status": "cancelled"}, NOBODY, ""),
+    ],
+)  # fmt: skip
+def test_a_page_says_what_must_come_before_a_run_goes_on(fields: dict[str, Any], crew: Any, text: str) -> None:
+    assert crews.outlook(changed(ROW, **fields), crew, NOW) == text
+
+
+def test_attempts_stand_in_lists_once_there_was_more_than_a_first_try() -> None:
+    found = [
+        runs.run_item(changed(ROW, **fields), NOW).attempts
+        for fields in (
+            {"attempts": 1}, {"attempts": 0, "attempts_max": 6}, {"attempts": 3},
+            {"attempts": 1, "attempts_max": 6, "error_line": "E: no"},
+            {"status": "sleeping", "attempts": 1, "attempts_max": 6, "error_line": "E: no"},
+            {"status": "failed", "attempts": 6, "attempts_max": 6, "error_line": "E: no"},
+        )
+    ]  # fmt: skip
+
+    assert found == ["", "", "3", "2 of 6", "1 of 6", "6 of 6"]
+
+
+def test_a_retrying_entry_says_how_many_attempts_of_how_many() -> None:
+    row = changed(ROW, status="sleeping", current="charge", attempts=2, attempts_max=6, error_line="E: no")
+    entry = made(1, "charge", status="retrying", attempts=2, settled_at=None)
+
+    assert states.entry_state(entry, row).detail == "2 of 6"
+    assert states.entry_state(entry, changed(row, current="other")).detail == "attempt 2 failed"
 
 
 def test_a_failure_that_was_handled_is_hollow() -> None:
@@ -145,154 +233,74 @@ def test_a_failure_that_was_handled_is_hollow() -> None:
     assert (state.icon, state.word, state.group, state.detail) == ("exhausted-hollow", "exhausted", "parked", "handled")
 
 
-# --- history
+# --- what a verb would do
 
 
-def test_rows_form_a_tree_in_the_order_of_first_entries() -> None:
-    found = history.rows_of(
-        ROW,
-        [
-            made(1, "start"),
-            made(2, "both", kind="join", output=b'{"names":["a","b"]}'),
-            made(3, "both/b/pay", parent=2), made(4, "both/a/one", parent=2), made(5, "both/a/two", parent=2),
-            made(6, "end"),
-        ],
-        [], NOW,
-    )  # fmt: skip
+def test_what_was_to_happen_at_most_once_stands_first_where_a_replay_does_it_again() -> None:
+    plan = RewindPlan(effects=("reserve", "pack/~3/charge#2", "send"), archived=("pack", "send"), pruned=(("pack", 1200),))
 
-    assert names(found) == ["start", "both", ".b/pay", ".a", "..one", "..two", "end"]
+    told = confirm.confirm_of(ROW, "replay", plan=plan, location="pack/~3/charge#2", once=frozenset(("charge",)))
 
-
-def test_composites_above_the_window_are_brackets() -> None:
-    found = history.rows_of(ROW, [made(9, "both/a/one", parent=2)], [made(2, "both", kind="join")], NOW)
-
-    assert names(found) == ["both", ".a/one"]
-
-
-def test_a_race_marks_its_winner_and_names_who_was_cancelled() -> None:
-    race = made(1, "fastest", kind="race", output=b'{"names":["a","b"],"done":{"a":{"value":1}},"winner":"a"}')
-
-    found = history.rows_of(ROW, [race, made(2, "fastest/a/go", parent=1)], [], NOW)
-
-    assert [(row.lead or row.name, row.note) for row in found] == [("fastest", "won by a"), ("a", "winner"), ("b", "cancelled")]
-
-
-def test_a_loop_shows_its_first_last_and_failing_turns() -> None:
-    loop = made(1, "pack", kind="loop", output=b'{"turn":30,"state":0}', status="running", settled_at=None)
-    turns = [made(n + 2, f"pack/~{n}/label", parent=1, status="failed" if n == 15 else "completed") for n in range(30)]
-
-    found = history.rows_of(ROW, [loop, *turns], [], NOW)
-
-    assert [row.lead or row.name for row in found[1:]] == [
-        "turn 1", "turn 2", "13 turns folded", "turn 16", "11 turns folded", "turn 28", "turn 29", "turn 30",
-    ]  # fmt: skip
-    assert found[0].note == "turn 31 · 30 turns kept, 1 pruned · p50 1.0 s · 1 failed"
-    assert len(history.rows_of(ROW, [loop, *turns], [], NOW, unfold=[1])) == 31
-
-
-def test_a_settled_composite_with_many_children_is_folded() -> None:
-    join = made(1, "all", kind="join")
-    branches = [made(n + 2, f"all/b{n}/go", parent=1) for n in range(21)]
-
-    assert names(history.rows_of(ROW, [join, *branches], [], NOW)) == ["all", ".21 branches folded"]
-
-
-def test_five_levels_indent_and_then_a_breadcrumb_tells() -> None:
-    found = history.rows_of(ROW, [made(1, "a/b/c/d/e/f/g/one"), made(2, "a/b/c/d/e/f/g/two")], [], NOW)
-
-    assert (found[-1].depth, found[-1].crumb) == (5, "a/b/c/d/e/f/g")
-
-
-def test_only_the_failure_that_ended_the_run_is_not_handled() -> None:
-    row = changed(ROW, status="failed")
-
-    found = history.rows_of(row, [made(1, "x", status="failed"), made(2, "y", status="failed")], [], NOW, failed="y")
-
-    assert [(line.name, line.state.detail, line.failing) for line in found] == [("x", "handled", False), ("y", "", True)]
-
-
-def test_placeholders_are_struck_and_versions_say_which() -> None:
-    entries = [made(1, "old", kind="removed"), made(2, "tell", kind="version", output=b'{"answer":2,"latest":3}')]
-
-    found = history.rows_of(ROW, entries, [], NOW)
-
-    assert (found[0].struck, found[1].line) == (True, "version 2 of 3")
-
-
-def test_attempts_are_counted_only_when_there_were_several() -> None:
-    assert "1 retr" not in str(history.rows_of(ROW, [made(1, "x", attempts=1)], [], NOW))
-
-
-# --- values
-
-
-def test_a_small_value_is_shown_whole_and_pretty() -> None:
-    found = values.preview(Body(b'{"a":[1,2]}'))
-
-    assert (found.head, found.rest, found.size) == ('{\n  "a": [\n    1,\n    2\n  ]\n}', "", "11 B")
-
-
-def test_a_middling_value_is_folded_and_a_large_one_cut() -> None:
-    middling = values.preview(Body(msgspec.json.encode(["x" * 100] * 100)))
-    large = values.preview(Body(msgspec.json.encode(["x" * 1000] * 1000)))
-
-    assert len(middling.head) <= 4096 < len(middling.head + middling.rest)
-    assert (large.cut, large.rest, len(large.head)) == (True, "", 4096)
-
-
-@pytest.mark.parametrize("size", [1, 400])
-def test_secrets_are_masked_at_every_size(size: int) -> None:
-    body = Body(msgspec.json.encode({"api_token": "s3cret", "Password": {"a": "s3cret"}, "rest": ["x" * 1000] * size}))
-
-    assert "s3cret" not in values.preview(body).head
-    assert "s3cret" in values.preview(body, revealed=True).head
-
-
-def test_what_does_not_decode_is_shown_as_hex_with_the_reason() -> None:
-    found = values.preview(Body(b"\xff\x00nonsense"))
-
-    assert found.head == "ff 00 6e 6f 6e 73 65 6e 73 65"
-    assert found.damage.startswith("not JSON")
-
-
-def test_a_damaged_value_says_why() -> None:
-    assert values.preview(Body(None, "the checksum is wrong")).damage == "the checksum is wrong"
-
-
-def test_tagged_values_are_described() -> None:
-    assert values.preview(Body(b'{"$":{"$datetime":"2026-01-01T00:00:00Z"}}')).head == '"2026-01-01T00:00:00Z"'
-
-
-# --- attempts and tracebacks
-
-
-TRACE = """Traceback (most recent call last):
-  File "/srv/app/shop.py", line 12, in charge
-    pay(order)
-  File "/usr/lib/python3.11/site-packages/pay/client.py", line 3, in pay
-    raise Declined
-pay.Declined: no
-"""
-
-
-def test_frames_keep_their_source_and_know_whose_they_are() -> None:
-    frames = entries.frames_of(TRACE)
-
-    assert [(frame.line, frame.name, frame.text, frame.own) for frame in frames] == [
-        (12, "charge", "pay(order)", True),
-        (3, "pay", "raise Declined", False),
+    assert [(names.title, names.names) for names in told.lists] == [
+        ("Declared at_most_once, and yet will happen again", ("pack/~3/charge#2",)),
+        ("Will happen again", ("reserve", "send")),
     ]
+    assert "So will what 1,200 pruned turns of pack did, of which nothing is recorded any more." in told.sentences
+    assert not [sentence for sentence in told.sentences if "No code is loaded" in sentence]
 
 
-def test_attempts_tell_what_they_took_and_what_was_waited() -> None:
-    failure = FailedAttempt(
-        entry=1, n=1, started_at=NOW, ended_at=NOW + 1, retry_at=NOW + 3, error=b'{"type":"E","message":"no"}'
-    )
+def test_a_recovery_that_is_refused_says_why_and_leads_to_a_replay() -> None:
+    told = confirm.confirm_of(ROW, "recover", plan=RewindPlan(refused="the loop has moved on"))
 
-    first, second = entries.attempts_of(made(1, "x", attempts=2, created_at=NOW, settled_at=NOW + 5), [failure], NOW)
+    assert told.refused == "the loop has moved on"
+    assert told.sentences == ("Recover is not possible as things stand. A replay would do:",)
 
-    assert (first.number, first.took, first.waited, first.outcome) == (1, "1.0 s", "2.0 s", "failed")
-    assert (second.number, second.took, second.outcome) == (2, "2.0 s", "completed")
+
+def test_many_names_make_a_list_and_few_stand_in_their_sentence() -> None:
+    few, many = ("a", "b"), tuple("abcdefgh")
+
+    told = confirm.confirm_of(ROW, "recover", plan=RewindPlan(again=many, undone_again=few, kept=14))
+
+    assert told.sentences == (
+        "8 steps get fresh attempts.", "2 steps that were rolled back run again: a, b.", "14 finished ones do not.",
+    )  # fmt: skip
+    assert [(names.title, names.names) for names in told.lists] == [("Fresh attempts", many)]
+
+
+# --- the start form
+
+
+def test_the_example_of_a_schema_has_what_must_be_there_and_ends_where_a_type_holds_itself() -> None:
+    tree = {"type": "object", "required": ["kids", "kind", "at"], "properties": {
+        "kids": {"type": "array", "items": {"$ref": "#/$defs/Tree"}}, "note": {"type": "string"}, "kind": {"enum": ["a", "b"]},
+        "at": {"anyOf": [{"type": "null"}, {"type": "string", "format": "date"}]},
+    }}  # fmt: skip
+    text = msgspec.json.encode({"$ref": "#/$defs/Tree", "$defs": {"Tree": tree}}).decode()
+
+    assert msgspec.json.decode(schema.example(text)) == {"kids": [], "kind": "a", "at": "2026-03-01"}
+
+
+@pytest.mark.parametrize("text", ["", "[", "[1]", "{}"])
+def test_without_a_schema_there_is_nothing_to_show(text: str) -> None:
+    assert (schema.example(text), schema.schema_text(text), schema.described(text)) == ("", "", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "annotation", "text", "python"),
+    [
+        ("str", "str", '"Ada"', "'Ada'"),
+        ("choice", "Size | None", '"S"', "Size('S')"),
+        ("choice", "Literal['S', 'M']", '"S"', "'S'"),
+        ("date", "date", '"2026-03-01"', "date.fromisoformat('2026-03-01')"),
+        ("json", "list[int]", "[1, true]", "[1, True]"),
+        ("json", "shop.Order", '{"id": null}', "msgspec.convert({'id': None}, shop.Order)"),
+    ],
+)
+def test_each_kind_of_argument_is_python_that_makes_it(kind: Any, annotation: str, text: str, python: str) -> None:
+    refers = '{"$ref": "#/$defs/Order"}' if annotation == "shop.Order" else ""
+    parameter = Parameter(name="x", kind=kind, annotation=annotation, schema=refers)
+
+    assert launch.start_line("w", [parameter], {"x": text}, id="1", tags=(), delay="") == f"fk.start('1', w, x={python})"
 
 
 # --- times
@@ -320,7 +328,7 @@ def test_runs_that_stopped_for_one_reason_are_one_row() -> None:
     rows = [changed(ROW, seq=n, id=f"r{n}", status="failed", updated_at=NOW - n) for n in range(3)]
     failures = {row.seq: states.Failure("charge", "failed", 1, "E: no", "E") for row in rows}
 
-    (need,) = runs.needs(rows, failures, NOW, ())
+    (need,) = runs.needs(rows, failures, NOW)
 
     assert (need.count, need.verb, need.item.id) == (3, None, "r0")
 
@@ -329,7 +337,7 @@ def test_a_held_run_is_led_to_what_to_do_and_a_quarantined_one_resumes() -> None
     held = changed(ROW, status="blocked", error_line="HistoryDiverged: no fit")
     quarantined = changed(ROW, seq=2, id="order-2", status="blocked", error_line="RunConflict: x", crashes=10)
 
-    found = {need.item.id: need for need in runs.needs([held, quarantined], {}, NOW, ())}
+    found = {need.item.id: need for need in runs.needs([held, quarantined], {}, NOW)}
 
     assert (found["order-1"].verb, found["order-1"].advice_href) == (None, "/runs/order-1")
     assert (found["order-2"].verb.verb, found["order-2"].advice_href) == ("resume", "")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import sqlite3
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -11,8 +14,9 @@ import pytest
 from flowkit.client import Flowkit
 from flowkit.client.facts import cause_of, plain_error
 from flowkit.client.reader import Count, Reader, RunFilter
+from flowkit.client.tally import Tally
 from flowkit.core.run import STATUSES
-from flowkit.drivers import open_driver, sqlite_survey
+from flowkit.drivers import open_driver, sqlite_read, sqlite_survey
 from flowkit.drivers.base import RunQuery
 from flowkit.drivers.lists import page_query
 from flowkit.testing import Lab
@@ -23,7 +27,10 @@ STATEMENTS = [
     sqlite_survey.NEXT_WORKFLOW,
     sqlite_survey.TIMERS,
     sqlite_survey.DEED,
-    sqlite_survey.FIRST_CODE,
+    sqlite_survey.STOP,
+    sqlite_survey.DUE,
+    sqlite_read.FIRST_CODE,
+    sqlite_read.MANIFEST,
 ]
 QUERIES = [
     RunQuery(), RunQuery(after=9), RunQuery(statuses=("failed",)), RunQuery(statuses=("failed", "blocked")),
@@ -78,6 +85,22 @@ def test_stores_with_and_without_a_survey_answer_alike(url: str, tmp_path: Path)
         assert {row.id for row in reader.timers(3)} == {"order-1", "order-2", "approval-1"}
 
 
+def test_what_was_set_aside_is_told_apart_where_the_store_can_and_else_is_one(tmp_path: Path) -> None:
+    told = {}
+    for name, driver in {"file": open_driver(tmp_path / "x.db"), "memory": open_driver(":memory:")}.items():
+        with Lab(driver=driver) as lab:
+            lab.start("order-1", checkout, {"id": 1})
+            lab.run_once("order-1")
+            lab.get("order-1").replay("charge")
+            lab.get("order-1").replay()
+            reader = Reader(lab.client)
+            rewinds = reader.rewinds(1)
+            told[name] = [[entry.location for entry in reader.set_aside(1, rewind.head)] for rewind in rewinds]
+
+    assert told["file"] == [["billing", "reserve"], ["charge", "cool-off"]]
+    assert told["memory"] == [["billing", "reserve", "charge", "cool-off"]]
+
+
 def test_near_ids_begin_alike_or_look_alike(small_file: Path) -> None:
     with Flowkit(open_driver(small_file, readonly=True), worker=False, workflows=()) as client:
         reader = Reader(client)
@@ -121,3 +144,37 @@ def test_a_damaged_value_is_told_and_never_raised(small_file: Path, tmp_path: Pa
     target.close()
     with Flowkit(open_driver(copy, readonly=True), worker=False, workflows=()) as client:
         assert "checksum" in Reader(client).body(1, "input").damage
+
+
+def test_of_a_large_value_the_beginning_comes_alone_where_that_is_enough(small_file: Path) -> None:
+    with Flowkit(open_driver(small_file, readonly=True), worker=False, workflows=()) as client:
+        reader = Reader(client)
+        row = reader.run("archive-1")
+        assert row is not None
+        whole = reader.body(row.seq, "output", 1)
+        assert whole.data is not None
+
+        begun = reader.body(row.seq, "output", 1, most=1_000)
+        small = reader.body(row.seq, "args", 1, most=1_000)
+
+    assert (begun.data, begun.size) == (whole.data[:8_192], len(whole.data))
+    assert (small.plain(), small.size) == ({"n": 600}, None)
+
+
+def test_exact_counts_are_made_aside_and_kept_for_a_while() -> None:
+    made: list[str] = []
+    tokens = itertools.count()
+
+    def count() -> dict[str, int]:
+        made.append(threading.current_thread().name)
+        return {"completed": 5_000}
+
+    tally = Tally(count, lambda: next(tokens))
+    first = tally.last()
+    deadline = time.monotonic() + 5
+    while not tally.last() and time.monotonic() < deadline:
+        pass
+
+    assert first == {}
+    assert tally.last() == {"completed": 5_000}
+    assert made == ["flowkit-tally"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from tests.inspector.served import SAME_ORIGIN, Reply, Served
+from tests.inspector.served import SAME_ORIGIN, Reply, Served, serving
+from tests.inspector.stories import approval
 
 OP, OTHER = "a" * 32, "b" * 32
 JSON = [("Content-Type", "application/json"), *SAME_ORIGIN]
@@ -51,15 +54,50 @@ def test_a_verb_is_done_and_the_run_says_so(own: Served, path: str, status: str)
 def test_recover_names_what_it_would_do(own: Served) -> None:
     page = own.ask("/runs/order-2/recover").text
 
-    assert "1 step gets fresh attempts." in page
-    assert "1 step that was rolled back runs again." in page
+    assert "1 step gets fresh attempts: charge." in page
+    assert "1 step that was rolled back runs again: reserve." in page
     assert "flowkit recover order-2" in page
 
 
 def test_cancel_lists_what_would_be_undone_in_order(own: Served) -> None:
     told = own.ask("/runs/order-4/cancel.json").json()["told"]
 
-    assert told["lists"][0] == {"title": "Would be undone, in this order", "names": ["charge", "reserve"], "more": 0}
+    assert told["lists"][0] == {
+        "title": "Would be undone, in this order", "names": ["charge", "reserve"], "more": 0, "ordered": True,
+    }  # fmt: skip
+
+
+def test_each_way_to_cancel_has_its_command(own: Served) -> None:
+    page = own.ask("/runs/order-4/cancel").text
+
+    assert "<code>flowkit cancel order-4 --db" in page
+    assert "<code>flowkit cancel order-4 --rollback --db" in page
+
+
+def test_a_rollback_that_would_be_left_is_named(own: Served) -> None:
+    press(own, "/runs/order-4/cancel", rollback=1)
+
+    told = own.ask("/runs/order-4/cancel.json").json()["told"]
+
+    assert told["lists"][0]["title"] == "Is not undone"
+    assert not told["can_roll_back"]
+
+
+def test_replay_says_what_happens_again_and_to_what_it_goes_back(own: Served) -> None:
+    told = own.ask("/runs/order-1/replay.json?from=charge").json()["told"]
+    loop = own.ask("/runs/pack-1/replay.json?from=pack/~39/label").json()["told"]
+
+    assert told["sentences"] == [
+        "4 entries are archived: never deleted, and still to be seen. 1 message returns to the inbox.",
+        "The effects of the steps below will happen again.",
+        "No code is loaded here, so this page cannot tell which of them are declared at_most_once.",
+    ]
+    assert told["lists"] == [{"title": "Will happen again", "names": ["charge", "notify"], "more": 0, "ordered": False}]
+    assert loop["sentences"][1:4] == [
+        "It goes back to pack: what lies around pack/~39/label starts over with it.",
+        "The effects of the steps below will happen again.",
+        "So will what 20 pruned turns of pack did, of which nothing is recorded any more.",
+    ]
 
 
 def test_cancel_with_rollback_rolls_back(own: Served) -> None:
@@ -82,6 +120,33 @@ def test_the_same_post_again_gets_the_first_answer(own: Served) -> None:
 
     assert (first.status, again.status) == (303, 303)
     assert first.headers["location"] == again.headers["location"]
+
+
+@pytest.mark.parametrize("verb", ["pause", "cancel", "replay"])
+def test_the_same_post_again_gets_the_first_answer_from_any_store(verb: str) -> None:
+    with serving(Path(":memory:")) as served:
+        served.client.start("order-1", approval, {})
+        form = {"op": OP, "seen": hidden(served.ask(f"/runs/order-1/{verb}").text, "seen")}
+
+        answers = [served.post(f"/runs/order-1/{verb}", **form).status for _ in range(2)]
+        assert answers == [303, 303]
+
+
+def test_one_wish_posted_eight_times_at_once_gets_one_answer(own: Served) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda _: own.post("/runs/order-2/recover", op=OP), range(8)))
+
+    assert {(reply.status, reply.headers["location"]) for reply in replies} == {(303, f"/runs/order-2?op={OP}")}
+
+
+def test_another_wish_is_refused_by_any_store_once_the_status_does_not_allow_it() -> None:
+    with serving(Path(":memory:")) as served:
+        served.client.start("order-1", approval, {})
+        served.post("/runs/order-1/pause", op=OP)
+
+        again = served.post("/runs/order-1/pause", op=OTHER)
+
+        assert (again.status, status_of(served, "order-1")) == (409, "paused")
 
 
 def test_a_message_sent_twice_with_one_op_is_one_message(own: Served) -> None:

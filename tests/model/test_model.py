@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from msgspec.structs import replace
 
 from flowkit import CriticalError, ReceiveTimeout, RunConflict, checkpoint, receive, sleep, step, workflow
+from flowkit.core.change import Change
+from flowkit.drivers.base import GuardFailed
 from flowkit.testing import Lab, SimulatedCrash
 from tests.model.reference import DONE_SECONDS, SLEEP_SECONDS, Reference
+from tests.torture.trials import BRIEF, CI, LONG, Torture
 
-LONG = os.environ.get("FLOWKIT_TORTURE") == "long"
-EXAMPLES = {"memory": 5_000 if LONG else 150, "sqlite": 500 if LONG else 30}
-STEPS = 100 if LONG else 40
+EXAMPLES = {"memory": 25, "sqlite": 5}
+STEPS = 100 if LONG else 50
 NEVER = 1_000_000_000
 
 _world: dict[str, bool] = {"broken": False}
@@ -163,6 +165,21 @@ class Modelled(RuleBasedStateMachine):
             with pytest.raises(RunConflict):
                 self.run.replay(start)
 
+    @rule(status=st.sampled_from(("failed", "completed", "pending")))
+    def overwrite(self, status: Any) -> None:
+        """I10: who has the right fence and the wrong memory cannot change what is settled."""
+        driver = self.lab.client.driver
+        row = driver.get("r")
+        assert row is not None
+        settled = [entry for entry in driver.history(row.seq) if entry.settled]
+        if settled:
+            forged = replace(settled[-1], status=status, output=b'"forged"')
+            change = Change(
+                run=row.seq, epoch=row.epoch, head=row.head, set=[forged], entries=row.entries, seen=row.seen, owes=row.owes
+            )
+            with pytest.raises(GuardFailed):
+                driver.write([change], self.lab.now)
+
     @precondition(lambda self: hasattr(self, "model"))
     @rule()
     def prune(self) -> None:
@@ -196,14 +213,17 @@ class ModelledInSQLite(Modelled):
 
 
 @pytest.mark.torture
-@pytest.mark.timeout(7200 if LONG else 90)
+@pytest.mark.timeout(7200 if LONG or CI else 90)
 @pytest.mark.parametrize(("store", "machine"), [("memory", Modelled), ("sqlite", ModelledInSQLite)])
-def test_a_run_is_always_as_the_model_says(store: str, machine: type[Modelled]) -> None:
-    """Statuses, entries, inbox, timers and output after every single act."""
-    run_state_machine_as_test(
-        machine,
-        settings=settings(
-            max_examples=EXAMPLES[store], stateful_step_count=STEPS, suppress_health_check=list(HealthCheck), deadline=None,
-            print_blob=True,
-        ),
+def test_a_run_is_always_as_the_model_says(torture: Torture, store: str, machine: type[Modelled]) -> None:
+    """Statuses, entries, inbox, timers and output after every single act. A trial is a few examples from one seed."""
+    rules = settings(
+        max_examples=EXAMPLES[store], stateful_step_count=STEPS, suppress_health_check=list(HealthCheck), deadline=None,
+        print_blob=True, database=None, derandomize=False,
+        phases=[Phase.generate] if BRIEF else list(Phase),
     )  # fmt: skip
+    with torture("F15", ci=10, long=200, seconds=10.0) as fault:
+        for trial in fault.trials():
+            run_state_machine_as_test(seed(trial.seed)(machine), settings=rules)
+
+            trial.checked += EXAMPLES[store]

@@ -192,13 +192,21 @@ def test_a_send_to_an_ended_run_is_a_conflict(fk: Flowkit) -> None:
         fk.send("r", "go")
 
 
-def test_a_request_brings_the_answer(fk: Flowkit) -> None:
-    @workflow
-    def answers() -> None:
-        message = receive("question", completable=True)
-        message.complete(message.data + 1)
+@workflow
+def answers() -> None:
+    message = receive("question", completable=True)
+    message.complete(message.data + 1)
 
+
+def test_a_request_brings_the_answer(fk: Flowkit) -> None:
     run = fk.start("r", answers)
+
+    assert run.request("question", 41, timeout=5) == 42
+
+
+def test_an_answer_of_this_process_is_heard_of_without_looking_for_it(fk: Flowkit, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = fk.start("r", answers)
+    monkeypatch.setattr("flowkit.client.waits.LOOK_SECONDS", 3_600.0)
 
     assert run.request("question", 41, timeout=5) == 42
 

@@ -169,7 +169,7 @@ with flowkit.open(sys.argv[1]) as fk:
             answer = own.get("r").request("question", 41, timeout=5)
             os._exit(0 if refused == [True] * 4 and answer == 42 and own.worker.id != fk.worker.id else 1)
     _, status = os.waitpid(child, 0)
-    assert fk.get("r").status() == "completed"
+    fk.get("r").result(timeout=5)  # the answer comes before the end, and the child may have left in between
     assert [row.alive for row in fk.driver.workers() if row.id == fk.worker.id] == [True]
     sys.exit(os.waitstatus_to_exitcode(status))
 """

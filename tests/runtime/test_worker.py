@@ -10,7 +10,9 @@ import flowkit
 from flowkit import HistoryDiverged, Workflow, receive, step, workflow
 from flowkit.client import Flowkit
 from flowkit.drivers import open_driver
+from flowkit.drivers.base import Start
 from flowkit.runtime import worker as runtime_worker
+from flowkit.runtime.worker import Worker
 from tests.runtime.waiting import until
 
 
@@ -95,6 +97,29 @@ def test_runs_of_unknown_workflows_are_left_alone(path: Path, turnstile: Turnsti
 
         with flowkit.open(path, workflows=[passes]):
             strange.result(timeout=5)
+
+
+@pytest.mark.parametrize("gentle", [0.0, 60.0])
+def test_a_worker_that_takes_over_takes_runs_up_a_few_at_a_time_the_earliest_first(path: Path, gentle: float) -> None:
+    @workflow
+    def passes() -> None:
+        return None
+
+    with flowkit.open(path, worker=False) as client:
+        now = client.house.clock.now()
+        starts = [
+            Start(id=f"r-{n}", workflow="passes", input=b"{}", input_hash="", start_at=now - n, token=f"t-{n}") for n in range(50)
+        ]
+        client.driver.write(starts, now)
+        worker = Worker(client.house, lambda: {"passes": passes})
+        worker.start(gentle=gentle)
+        until(lambda: all(client.get(start.id).status() == "completed" for start in starts))
+        worker.stop()
+        claimed = [client.driver.get(start.id).started_at for start in reversed(starts)]
+
+    at_once = [claimed.count(instant) for instant in dict.fromkeys(claimed)]
+    assert claimed == sorted(claimed)
+    assert at_once == ([10] * 5 if gentle else [50])
 
 
 def first_code() -> Workflow[[], str]:

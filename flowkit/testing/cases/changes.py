@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from zlib import crc32
 
-from flowkit.core.change import Reply
+from flowkit.core.change import Finish, Reply
 from flowkit.core.entry import Entry, FailedAttempt, Message
 from flowkit.drivers.base import BodyRef, Done
 from flowkit.testing.cases.base import NOW, Case, completed, opened
@@ -131,11 +131,19 @@ class Changes(Case):
     def test_counters_are_written(self) -> None:
         hold = self.held()
 
-        hold.write(entries=7, seen=3, owes=2, current="pay", attempts=4, error_line="E: no")
+        hold.write(entries=7, seen=3, owes=2, current="pay", attempts=4, attempts_max=6, error_line="E: no")
 
         row = self.row()
         assert (row.entries, row.seen, row.owes) == (7, 3, 2)
-        assert (row.current, row.attempts, row.error_line) == ("pay", 4, "E: no")
+        assert (row.current, row.attempts, row.attempts_max, row.error_line) == ("pay", 4, 6, "E: no")
+
+    def test_counters_are_written_with_the_fate_of_the_run(self) -> None:
+        hold = self.held()
+
+        hold.write(status="failed", release=True, current="pay", attempts=6, attempts_max=6, error_line="E")
+
+        row = self.row()
+        assert (row.current, row.attempts, row.attempts_max, row.error_line) == ("pay", 6, 6, "E")
 
     def test_an_error_line_goes_with_the_next_change(self) -> None:
         hold = self.held()
@@ -160,6 +168,33 @@ class Changes(Case):
 
         (entry,) = self.view(hold.run).entries
         assert (entry.status, entry.rollback, entry.output) == ("rolled_back", "done", b'"ok"')
+
+    def test_a_row_counts_what_was_rolled_back(self) -> None:
+        hold = self.held()
+        hold.write(add=[completed(n, rollback="owes") for n in (1, 2, 3)], owes=3, status="rolling_back", ending="failed")
+
+        hold.write(rolled_back=[3], owes=2)
+        hold.write(rolled_back=[2, 1], owes=0, status="failed", ending="", release=True)
+
+        assert (self.row().undone, self.row().owes) == (3, 0)
+
+    def test_a_run_that_goes_forward_again_has_nothing_undone(self) -> None:
+        hold = self.held()
+        hold.write(add=[completed(1, rollback="owes")], owes=1, status="rolling_back", ending="failed")
+        hold.write(rolled_back=[1], owes=0, status="failed", ending="", release=True)
+
+        hold.write(bump="recover", status="pending", finish=Finish())
+
+        assert self.row().undone == 0
+
+    def test_a_rollback_that_goes_on_keeps_its_count(self) -> None:
+        hold = self.held()
+        hold.write(add=[completed(n, rollback="owes") for n in (1, 2)], owes=2, status="rolling_back", ending="failed")
+        hold.write(rolled_back=[2], owes=1, status="failed", release=True)
+
+        hold.write(bump="recover", status="rolling_back", owes=1)
+
+        assert self.row().undone == 1
 
     def test_forgotten_ranges_are_half_open(self) -> None:
         hold = self.held()

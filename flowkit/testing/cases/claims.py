@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flowkit.core.change import Finish, Park
+from flowkit.drivers.base import Claim
 from flowkit.testing.cases.base import CODE, NOW, Case, Hold
 
 __all__ = ["Adopting", "Claims"]
@@ -31,6 +32,33 @@ class Claims(Case):
 
         assert claim.code == CODE
         assert self.row().code == "code-2"
+
+    def test_the_code_under_which_a_run_began_stays_known(self) -> None:
+        hold = self.parked(wake_at=NOW)
+        for code in ("code-2", "code-3"):
+            (claim,) = self.claim(code=code).runs
+            Hold(self.driver, claim).write(status="sleeping", park=Park(wake_at=NOW))
+
+        assert self.driver.first_code(hold.run) == CODE
+        assert self.row().code == "code-3"
+
+    def test_a_run_that_has_had_one_code_began_under_it(self) -> None:
+        hold = self.parked(wake_at=NOW)
+        self.start("new")
+
+        assert self.driver.first_code(hold.run) == CODE
+        assert self.driver.first_code(self.row("new").seq) == ""
+
+    def test_what_a_claim_brings_along_is_what_would_be_loaded(self) -> None:
+        self.parked(id="old", wake_at=NOW)
+        for number in range(9):
+            self.start(f"r-{number}")
+
+        claims = self.claim(limit=20).runs
+
+        assert len(claims) == 10
+        for claim in claims:
+            assert claim.view is None or claim.view == self.driver.load(claim.run)
 
     def test_the_first_claim_is_the_start(self) -> None:
         self.parked(wake_at=NOW)
@@ -231,6 +259,13 @@ class Adopting(Case):
         Hold(self.driver, claimed.runs[0]).write(bump="block", status="blocked")
 
         assert [self.adopt(code) for code in (CODE, "code-2", "code-3")] == [[], [], ["r"]]
+
+    def test_a_blocked_run_is_not_adopted_before_it_was_to_start(self) -> None:
+        run = self.start(start_at=NOW + 100).run
+        hold = Hold(self.driver, Claim(run=run, id="r", workflow="w", epoch=0, head=0, status="pending"))
+        hold.write(bump="block", status="blocked", code="code-2")
+
+        assert [self.adopt(CODE, now=NOW + wait) for wait in (60, 99, 100)] == [[], [], ["r"]]
 
     def test_an_adopted_run_has_no_reason_any_more(self) -> None:
         hold = self.blocked()

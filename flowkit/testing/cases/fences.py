@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flowkit.core.change import Change, Finish, Outgoing, Park, Reply
-from flowkit.drivers.base import BodyRef, Done, Duplicate, GuardFailed, Lost, Undeliverable
+from flowkit.drivers.base import BodyRef, Claim, Done, Duplicate, GuardFailed, Lost, Undeliverable
 from flowkit.testing.cases.base import CODE, NOW, Case, Hold, completed, opened, refused
 
 __all__ = ["Bumps", "Fences", "Guards", "Sends"]
@@ -249,6 +249,40 @@ class Bumps(Case):
         self.bump(hold, "block", op="", status="blocked")
 
         assert self.view(hold.run).tried == (CODE,)
+
+    def test_block_remembers_the_code_that_it_names_and_leaves_the_rows_own(self) -> None:
+        hold = self.parked(wake_at=NOW + 60)
+
+        self.bump(hold, "block", op="", status="blocked", code="code-2")
+
+        row = self.row()
+        assert (row.status, row.wake_at, row.epoch, row.code) == ("blocked", None, hold.epoch + 1, CODE)
+        assert self.view(hold.run).tried == ("code-2",)
+
+    def test_block_of_a_run_that_no_code_has_had_yet_remembers_the_code_that_it_names(self) -> None:
+        run = self.start().run
+        hold = Hold(self.driver, Claim(run=run, id="r", workflow="w", epoch=0, head=0, status="pending"))
+
+        self.bump(hold, "block", op="", status="blocked", code="code-2")
+
+        assert (self.row().status, self.row().epoch, self.view(run).tried) == ("blocked", 1, ("code-2",))
+
+    def test_block_remembers_each_code_once(self) -> None:
+        hold = self.parked()
+        for code in ("code-2", "code-3", "code-2"):
+            hold.write(bump="block", status="blocked", code=code)
+            hold.epoch += 1
+
+        assert self.view(hold.run).tried == ("code-2", "code-3")
+
+    def test_block_of_a_run_that_has_moved_remembers_nothing(self) -> None:
+        hold = self.parked(wake_at=NOW)
+        self.claimed()
+
+        result = self.bump(hold, "block", op="", status="blocked", code="code-2")
+
+        assert isinstance(result, Lost)
+        assert (self.row().status, self.view(hold.run).tried) == ("running", ())
 
     def test_block_keeps_the_crashes(self) -> None:
         self.held()

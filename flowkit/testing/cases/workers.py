@@ -114,6 +114,26 @@ class Takeover(Case):
         (row,) = [row for row in self.driver.workers() if row.id == self.worker]
         assert row.seen_at >= NOW + 3
 
+    def test_a_beat_may_tell_anew_what_the_worker_serves(self) -> None:
+        self.driver.beat(self.worker, NOW, '{"a": 2}')
+        self.driver.beat(self.worker, NOW + 1)
+
+        (row,) = [row for row in self.driver.workers() if row.id == self.worker]
+        assert row.info == '{"a": 2}'
+
+    def test_a_manifest_is_kept_under_its_code(self) -> None:
+        self.driver.publish("c1", b'{"steps": 1}', NOW)
+        self.driver.publish("c2", b'{"steps": 2}', NOW)
+
+        assert [self.driver.manifest(code) for code in ("c1", "c2", "c3")] == [b'{"steps": 1}', b'{"steps": 2}', None]
+
+    def test_a_manifest_may_be_published_anew(self) -> None:
+        self.driver.publish("c", b'{"steps": 1}', NOW)
+
+        self.driver.publish("c", b'{"steps": 2}', NOW)
+
+        assert self.driver.manifest("c") == b'{"steps": 2}'
+
     def test_workers_are_listed(self) -> None:
         info = WorkerInfo(name="big", host="h7", pid=42, info='{"a": 1}')
         worker = self.driver.join(info, NOW)

@@ -1,0 +1,64 @@
+"""What the loaded code tells of its workflows, so that a page can show a form for them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from flowkit import step, workflow
+from flowkit.dev.manifest import describe_workflow
+
+
+@dataclass
+class Item:
+    sku: str
+
+
+@dataclass
+class Order:
+    """What a customer wants."""
+
+    id: int
+    items: list[Item]
+
+
+@step(at_most_once=True)
+def pay(order: Order) -> None: ...
+
+
+@step
+def tell(order: Order) -> None: ...
+
+
+@workflow
+def checkout(order: Order, note: str = "", *extras: Item) -> None:
+    pay(order)
+    tell(order)
+
+
+def schema_of(name: str) -> Any:
+    (found,) = (each for each in describe_workflow(checkout).parameters if each.name == name)
+    return json.loads(found.schema) if found.schema else None
+
+
+def test_what_has_no_field_of_its_own_brings_its_schema_with_all_that_it_refers_to() -> None:
+    schema = schema_of("order")
+
+    assert schema["$ref"] == "#/$defs/Order"
+    assert sorted(schema["$defs"]) == ["Item", "Order"]
+    assert schema["$defs"]["Order"]["description"] == "What a customer wants."
+
+
+def test_what_has_a_field_of_its_own_needs_none() -> None:
+    assert schema_of("note") is None
+
+
+def test_collected_arguments_are_an_array_of_theirs() -> None:
+    schema = schema_of("extras")
+
+    assert (schema["type"], schema["items"], list(schema["$defs"])) == ("array", {"$ref": "#/$defs/Item"}, ["Item"])
+
+
+def test_steps_that_must_not_happen_twice_are_named_as_such() -> None:
+    assert {each.name: each.at_most_once for each in describe_workflow(checkout).steps} == {"pay": True, "tell": False}
