@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import flowkit
 from tests.inspector.browser import watched
 from tests.inspector.served import Served, serving
 from tests.inspector.stories import approval
@@ -198,3 +199,42 @@ def test_a_hidden_page_asks_for_nothing_and_is_current_when_shown(fresh: Served,
 
         page.show()
         page.until("document.querySelector('#now').innerText.includes('paused')")
+
+
+def test_all_that_a_runs_page_says_of_it_changes_with_it(browser: Browser, fresh: Served) -> None:
+    """A page that was opened on a failed run and still gives a reason while the run goes on would be two stories."""
+    with watched(browser, fresh.base) as seen:
+        page = seen.page
+        page.goto(f"{fresh.base}/runs/order-2")
+        stream_opens(page)
+        assert page.locator("#why").is_visible()
+        title, passes = page.title(), page.locator("#facts").inner_text()
+
+        fresh.client.get("order-2").recover()
+
+        page.wait_for_selector("#now .state:has-text('pending')")
+        page.wait_for_selector("#why", state="hidden")
+        assert "Ended" in passes
+        assert "Ended" not in page.locator("#facts").inner_text()
+        assert page.title() != title
+        assert page.title().startswith("pending")
+        assert not seen.errors
+
+
+def test_an_output_appears_and_rows_stay_in_their_order_when_a_run_ends(browser: Browser, fresh: Served) -> None:
+    run = fresh.client.start("soon", approval, {"who": ["ada"]})
+    with flowkit.open(fresh.app.site.settings.database, workflows=[approval]), watched(browser, fresh.base) as seen:
+        page = seen.page
+        page.goto(f"{fresh.base}/runs/soon")
+        stream_opens(page)
+        page.wait_for_selector("#now .state:has-text('sleeping')")
+        first = page.locator("[data-order]").inner_text()
+        assert page.locator("#output").is_hidden()
+
+        run.send("approved", {"by": "ada"})
+
+        page.wait_for_selector("#now .state:has-text('completed')")
+        page.wait_for_selector("#output", state="visible")
+        page.wait_for_selector("#history:not([hx-get])")
+        assert page.locator("[data-order]").inner_text() == first
+        assert not seen.errors

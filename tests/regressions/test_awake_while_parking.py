@@ -19,6 +19,7 @@ class _Recorder:
 
     def __init__(self) -> None:
         self.written: list[Change] = []
+        self.healthy = True
 
     def now(self) -> float:
         return 0.0
@@ -41,7 +42,7 @@ def test_nothing_is_written_after_the_commit_that_gives_the_run_up() -> None:
     """SL4, I19: a later write would take the wake time away, and nothing would ever wake the run."""
     recorder = _Recorder()
     ledger = Ledger(run=1, run_id="r", epoch=1, head=0)
-    commits = Commits(ledger, recorder, lambda written: None)
+    commits = Commits(ledger, recorder, lambda *_: None)
     commits.commit(Final(status="sleeping", park=Park(wake_at=60.0)))
 
     ledger.stage(Entry(seq=1, location="after", kind="step", status="completed", settled_at=61.0))

@@ -1,14 +1,16 @@
-"""A kill storm: two workers on one file, killed with SIGKILL at random moments while runs are under way.
+"""A kill storm: workers on one file, killed with SIGKILL at random moments while runs are under way.
 
     python -m tests.torture.storm DATABASE LOG --seed 7 --kills 100
 
 The workers are forked from this process, which has imported everything and opened nothing, so that a new one is at work
-within milliseconds. All randomness comes from the seed. When the storm is over the last workers end every run in peace.
+within milliseconds. Clients, which nobody kills, start runs, send them messages and cancel some. All randomness comes from
+the seed. When the storm is over the last workers end every run in peace.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -17,26 +19,47 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
-from flowkit import Break, Continue, aio, join, loop, step, workflow
+from flowkit import (
+    Break,
+    Continue,
+    RunConflict,
+    StepInterrupted,
+    aio,
+    join,
+    loop,
+    receive,
+    sleep,
+    step,
+    workflow,
+)
 from flowkit.client import Flowkit
+from flowkit.core.entry import Entry
 from flowkit.core.run import TERMINAL
 from flowkit.primitives.info import run_info
-from tests.torture.checker import digest
+from tests.torture.checker import Workflows, digest
 from tests.torture.log import Log, LoggingDriver
 
-__all__ = ["RUNS", "STEPS", "main"]
+__all__ = ["WORKFLOWS", "astorm", "main", "open_logged", "serve", "storm", "use_log"]
 
-RUNS = 20
-STEPS = 50
-WORKERS = 2
-SECONDS_ALIVE = (0.03, 0.25)
+WORKERS = (1, 4)
+SECONDS_ALIVE = (0.03, 0.4)
 SECONDS_OF_A_BODY = 0.12
-SECONDS_OF_PEACE = 60.0
+SECONDS_OF_PEACE = 30.0
+NOTES = 12
+KINDS = ("storm", "astorm", "storm", "post", "astorm", "doomed", "storm", "post")
+RUNS = 2 * len(KINDS)
 
 _log: Log
+
+
+def use_log(log: Log) -> None:
+    """Where this process writes its lines from here on."""
+    global _log
+    _log = log
 
 
 # --- the workflows ------------------------------------------------------------------------------------------------------
@@ -115,10 +138,76 @@ async def astorm() -> str:
     return digest([*tokens, *branches["a"], *branches["b"]])
 
 
+@step(at_most_once=True)
+def once(location: str) -> str:
+    """As `work`, but never a second time."""
+    token, seconds = _effect(location)
+    _log.write("run", run_info().id, location, os.getpid(), token)
+    time.sleep(seconds)
+    return token
+
+
+@workflow(name="post", max_crashes=1_000)
+def post() -> str:
+    """Takes its messages, one in three with a nap before it, one in three with a step that must not run twice."""
+    words = []
+    for number in range(NOTES):
+        if number % 3 == 1:
+            sleep(0.02)
+        words.append(_saw(_numbered("note", number), str(receive("note", timeout="1h").data)))
+        if number % 3 == 2:
+            place = _numbered("once", number // 3)
+            try:
+                words.append(_saw(place, once(place)))
+            except StepInterrupted:
+                words.append("interrupted")
+    return digest(words)
+
+
+@workflow(name="doomed", max_crashes=1_000)
+def doomed() -> None:
+    """Works until it is cancelled."""
+
+    def turn(number: int) -> Continue[int]:
+        place = f"turn/~{number}/work"
+        _saw(place, work(place))
+        return Continue(number + 1)
+
+    loop(turn, 0, name="turn", prune_every=10_000)
+
+
+def _storm_output(entries: Sequence[Entry]) -> str:
+    """Steps in the order of the code: the chain, the branches one after the other, the turns."""
+    tokens = {entry.location: json.loads(entry.output or b"null") for entry in entries if entry.kind == "step"}
+    chain = [place for place in tokens if "/" not in place]
+    branches = [[place for place in tokens if place.startswith(f"join/{name}/")] for name in "ab"]
+    turns = [place for place in tokens if place.startswith("turn/")]
+    return digest([tokens[place] for place in [*chain, *branches[0], *branches[1], *turns]])
+
+
+def _post_output(entries: Sequence[Entry]) -> str:
+    words = []
+    for entry in entries:
+        if entry.kind == "message":
+            (message,) = json.loads(entry.output or b"[]")
+            words.append(message["data"])
+        elif entry.kind == "step":
+            words.append("interrupted" if entry.output is None else json.loads(entry.output))
+    return digest(words)
+
+
+WORKFLOWS = Workflows(
+    outputs={"storm": _storm_output, "astorm": _storm_output, "post": _post_output},
+    at_most_once=lambda location: location.startswith("once"),
+)
+"""What the checker wants to know of these workflows. Entries come in order of their numbers, so each list is in its order."""
+
+
 # --- the processes ------------------------------------------------------------------------------------------------------
 
 
-def _open(database: str, *, worker: bool) -> Flowkit:
+def open_logged(database: str, *, worker: bool) -> Flowkit:
+    """A handle whose commits and claims go to the log."""
     driver = LoggingDriver(database)
     driver.log = _log
     return Flowkit(driver, worker=worker)
@@ -128,45 +217,79 @@ def _forked(work: Callable[[], None]) -> int:
     """Do `work` in a child; its pid."""
     if child := os.fork():
         return child
+    code = 1
     try:
         work()
-        os._exit(0)
+        code = 0
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
     finally:
-        os._exit(1)
+        os._exit(code)
 
 
-def _start(database: str, wave: int) -> None:
-    with _open(database, worker=False) as fk:
-        made = [storm, astorm]
-        for run in fk.start_many((f"{wave}-{number}", made[number % 2], ()) for number in range(RUNS)):
+def _visit(database: str, wave: int, chance: random.Random) -> None:
+    """A client: starts a wave of runs, sends to those that wait, some messages twice, and cancels the doomed ones."""
+    flows = {"storm": storm, "astorm": astorm, "post": post, "doomed": doomed}
+    with open_logged(database, worker=False) as fk:
+        runs = [(f"{kind}-{wave}-{number}", flows[kind]) for number, kind in enumerate(KINDS * 2)]
+        for run in fk.start_many((id, flow, ()) for id, flow in runs):
             _log.write("ack", "start", run.id)
+        for id, words in _errands(runs, chance):
+            time.sleep(chance.uniform(0, 0.02))
+            if words is None:
+                fk.get(id).cancel()
+                row = fk.driver.get(id)
+                assert row is not None
+                _log.write("ack", "cancel", id, row.epoch, row.head)
+                continue
+            try:
+                fk.send(id, words[0], words[1], key=words[1])
+            except RunConflict:  # it has ended: nothing was promised
+                continue
+            _log.write("ack", "send", id, words[1])
+        _log.write("ack", "result", runs[0][0], fk.get(runs[0][0]).result(timeout=300))
 
 
-def _work(database: str) -> None:
+def _errands(runs: Iterable[tuple[str, object]], chance: random.Random) -> list[tuple[str, tuple[str, str] | None]]:
+    """Messages as (name, word), a cancel as None; the messages of one run in order, each perhaps repeated."""
+    lists: list[list[tuple[str, tuple[str, str] | None]]] = []
+    for id, flow in runs:
+        if flow is doomed:
+            lists.append([(id, None)])
+        if flow is post:
+            words = [("note" if number != 5 else "unread", f"{id}.{number}") for number in range(NOTES + 1)]
+            lists.append([(id, word) for word in words for _ in range(chance.choice((1, 1, 2)))])
+    mixed = []
+    while lists:
+        chosen = chance.choice(lists)
+        mixed.append(chosen.pop(0))
+        lists = [each for each in lists if each]
+    return mixed
+
+
+def serve(database: str) -> None:
+    """Work until told to leave, and note what this process has grown to."""
     leave = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: leave.set())
-    with _open(database, worker=True):
+    with open_logged(database, worker=True):
         leave.wait()
+        _log.write("note", "left", os.getpid(), len(os.listdir("/proc/self/fd")), _resident_kilobytes())
 
 
-def _unended(database: str) -> int:
-    """How many runs have not ended; asked on a connection that is closed again before the next fork."""
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-    try:
-        marks = ", ".join("?" * len(TERMINAL))
-        row = connection.execute(f"SELECT count(*) FROM runs WHERE status NOT IN ({marks})", tuple(TERMINAL)).fetchone()
-        return int(row[0])
-    finally:
-        connection.close()
+def _resident_kilobytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 class Storm:
-    """Keeps two workers alive, by killing them and forking new ones."""
+    """Keeps workers alive, by killing them and forking new ones."""
 
-    def __init__(self, database: str, seed: int) -> None:
+    def __init__(self, database: str, seed: int, blow: signal.Signals) -> None:
         self.database = database
+        self.signal = blow
         self.chance = random.Random(seed)
+        self.size = self.chance.randint(*WORKERS)
         self.workers: list[int] = []
+        self.clients: list[int] = []
         self.wave = 0
 
     def blow(self, kills: int) -> None:
@@ -174,47 +297,76 @@ class Storm:
         for _ in range(kills):
             self._fill()
             time.sleep(self.chance.uniform(*SECONDS_ALIVE))
-            if _unended(self.database) == 0:
+            if self._unended() == 0:
                 self.begin()
             victim = self.workers.pop(self.chance.randrange(len(self.workers)))
-            os.kill(victim, signal.SIGKILL)
-            os.waitpid(victim, 0)
+            os.kill(victim, self.signal)
+            code = os.waitstatus_to_exitcode(os.waitpid(victim, 0)[1])
+            assert code == (-signal.SIGKILL if self.signal == signal.SIGKILL else 0), f"a worker left with {code}"
             _log.write("kill", victim)
+            _log.write("note", "killed", victim, f"{time.monotonic():.4f}", *self._orphans(victim))
 
     def begin(self) -> None:
-        """Start a wave of runs."""
-        child = _forked(lambda: _start(self.database, self.wave))
+        """Start a wave of runs, and leave the client to its errands."""
+        wave, chance = self.wave, random.Random(self.chance.random())
+        self.clients.append(_forked(lambda: _visit(self.database, wave, chance)))
         self.wave += 1
-        _, status = os.waitpid(child, 0)
-        assert status == 0, "the runs could not be started"
+        end = time.monotonic() + SECONDS_OF_PEACE
+        while self._count("SELECT count(*) FROM runs") < RUNS * self.wave:
+            assert time.monotonic() < end, "the runs could not be started"
+            time.sleep(0.005)
 
     def calm(self) -> bool:
         """Let the last workers end every run, then leave; False if they do not."""
         self._fill()
         end = time.monotonic() + SECONDS_OF_PEACE
-        while _unended(self.database) and time.monotonic() < end:
+        while self._unended() and time.monotonic() < end:
             time.sleep(0.02)
+        codes = [os.waitstatus_to_exitcode(os.waitpid(client, 0)[1]) for client in self.clients]
         for worker in self.workers:
             os.kill(worker, signal.SIGTERM)
-        codes = [os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) for worker in self.workers]
-        return _unended(self.database) == 0 and not any(codes)
+        codes += [os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) for worker in self.workers]
+        return self._unended() == 0 and not any(codes)
 
     def _fill(self) -> None:
-        while len(self.workers) < WORKERS:
-            self.workers.append(_forked(lambda: _work(self.database)))
+        while len(self.workers) < self.size:
+            self.workers.append(_forked(lambda: serve(self.database)))
+            _log.write("note", "born", self.workers[-1], f"{time.monotonic():.4f}")
+
+    def _unended(self) -> int:
+        marks = ", ".join(f"'{status}'" for status in TERMINAL)
+        return self._count(f"SELECT count(*) FROM runs WHERE status NOT IN ({marks})")
+
+    def _orphans(self, pid: int) -> list[str]:
+        """Number and epoch of the runs that the process held, unless another has taken them over already."""
+        rows = self._ask(
+            "SELECT r.seq, r.epoch FROM runs r JOIN workers w ON w.id = r.owner WHERE w.pid = ? AND w.state = 'live'", pid
+        )
+        return [f"{run}:{epoch}" for run, epoch in rows]
+
+    def _count(self, sql: str) -> int:
+        return int(self._ask(sql)[0][0])
+
+    def _ask(self, sql: str, *values: object) -> list[tuple[int, ...]]:
+        """Asked on a connection that is closed again before the next fork. Before the first client there is no table."""
+        try:
+            with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
+                return connection.execute(sql, values).fetchall()
+        except sqlite3.OperationalError:
+            return [(0,)]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The storm; 0 if every run ended."""
-    global _log
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("database", type=Path)
     parser.add_argument("log", type=Path)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--gently", action="store_true", help="with SIGTERM")
     options = parser.parse_args(arguments)
-    _log = Log(options.log)
-    weather = Storm(str(options.database), options.seed)
+    use_log(Log(options.log))
+    weather = Storm(str(options.database), options.seed, signal.SIGTERM if options.gently else signal.SIGKILL)
     weather.begin()
     weather.blow(options.kills)
     return 0 if weather.calm() else 1

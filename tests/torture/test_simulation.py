@@ -1,28 +1,23 @@
 """Many small histories of random programs under random faults, each decided by one seed.
 
-Continuous integration plays twenty thousand, an ordinary test run as many as half a minute allows, `FLOWKIT_TORTURE=long` as
-many as `HISTORIES` asks for, and `SEED=81234` plays one again. The last tests break the engine on purpose: a simulation that
-stays green then proves nothing.
+Continuous integration plays twenty thousand, an ordinary test run as many as half a minute allows, and `SEED=81234` plays one
+again. The last tests break the engine on purpose: a simulation that stays green then proves nothing.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from typing import Any
 
 import pytest
 
 from flowkit.core.ledger import Ledger
+from flowkit.core.mail import Mail
 from tests.torture.simulation.mirror import Violation
 from tests.torture.simulation.play import play
+from tests.torture.trials import CI, LONG, Torture
 
-LONG = os.environ.get("FLOWKIT_TORTURE") == "long" or os.environ.get("FLOWKIT_REQUIRE_ALL") == "1"
-SEED = os.environ.get("SEED") or None
-HISTORIES = int(os.environ.get("HISTORIES", "20000"))
 PARTS = 4
 BUDGET_SECONDS = 9.0
-FEWEST = 75
 FEW_SEEDS = 1_500
 
 
@@ -40,22 +35,17 @@ def first_red(seeds: range, seconds: float) -> int | None:
 
 
 @pytest.mark.torture
-@pytest.mark.timeout(7200 if LONG else 90)
+@pytest.mark.timeout(7200 if LONG or CI else 90)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_history_keeps_every_promise(part: int, record_property: Any) -> None:
+def test_every_history_keeps_every_promise(torture: Torture, part: int) -> None:
     """F14: safety during faults, liveness after them, and the same end as without them."""
-    seeds = range(part, HISTORIES, PARTS) if SEED is None else range(int(SEED), int(SEED) + 1)
-    begun, played = time.monotonic(), 0
+    with torture("F14", ci=20_000 // PARTS, long=1_000_000 // PARTS, seconds=BUDGET_SECONDS) as fault:
+        for trial in fault.trials():
+            world = play(trial.seed)
 
-    for seed in seeds:
-        if not LONG and played >= FEWEST and time.monotonic() > begun + BUDGET_SECONDS:
-            break
-        play(seed)
-        played += 1
-
-    seconds = time.monotonic() - begun
-    record_property("histories", played)
-    print(f"F14: {played} histories in {seconds:.0f} s, {played / seconds:.0f} a second, no violation")
+            trial.injected += world.injected
+            trial.acked += len(world.acked)
+            trial.checked += 1
 
 
 @pytest.mark.torture
@@ -95,5 +85,25 @@ def test_a_settle_in_a_closed_scope_turns_it_red(monkeypatch: pytest.MonkeyPatch
 def test_a_message_taken_by_no_commit_turns_it_red(monkeypatch: pytest.MonkeyPatch) -> None:
     """F23: a message that is recorded and stays in the inbox is taken twice."""
     monkeypatch.setattr(Ledger, "stage_message", lambda self, **taken: None)
+
+    assert first_red(range(FEW_SEEDS), 30.0) is not None
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(60)
+def test_a_later_message_taken_first_turns_it_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F23: messages of one name are taken in the order in which they came."""
+    matching = Mail.matching
+    monkeypatch.setattr(Mail, "matching", lambda self, names: matching(self, names)[::-1])
+
+    assert first_red(range(FEW_SEEDS), 30.0) is not None
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(60)
+def test_a_request_that_is_taken_and_never_answered_turns_it_red(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F23: the answer is in the commit that takes the message."""
+    stage = Ledger.stage_message
+    monkeypatch.setattr(Ledger, "stage_message", lambda self, consume=None, reply=None: stage(self, consume=consume))
 
     assert first_red(range(FEW_SEEDS), 30.0) is not None

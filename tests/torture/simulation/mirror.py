@@ -13,7 +13,7 @@ import msgspec
 
 from flowkit.core.change import Change, Outgoing
 from flowkit.core.entry import Entry
-from flowkit.drivers.base import Done, Driver, Duplicate, Op, Result, Send, Sent, Started, Steer, Steered
+from flowkit.drivers.base import BodyRef, Done, Driver, Duplicate, Op, Result, Send, Sent, Started, Steer, Steered
 from flowkit.primitives.messages import requeued
 
 __all__ = ["Mirror", "RunMirror", "Violation"]
@@ -43,6 +43,12 @@ class RunMirror:
     numbers: dict[int, str] = field(default_factory=dict)
     """Every message that was ever accepted, by number."""
     consumed: set[int] = field(default_factory=set)
+    requests: set[str] = field(default_factory=set)
+    """Messages whose sender waits for an answer, by id."""
+    replies: dict[str, bytes] = field(default_factory=dict)
+    """The answers; the first to a message is the one that counts."""
+    races: bool = False
+    """A branch that loses may have set a message aside while another took the next."""
     keys: dict[str, int] = field(default_factory=dict)
     rewinds: list[int] = field(default_factory=list)
     """Epochs that a recover or replay began."""
@@ -117,6 +123,7 @@ class Mirror:
         self._undo(run, change)
         self._entries(run, change)
         self._messages(run, change)
+        self._taken_in_order(run, change)
         run.status = done.status
         for outgoing in change.sends:
             self._delivered(outgoing)
@@ -160,10 +167,29 @@ class Mirror:
             self.demand(number in run.inbox, f"{run.id}: message {number} was taken twice, or was never there")
             del run.inbox[number]
             run.consumed.add(number)
+        answered = {reply.message_id for reply in change.replies}
+        taken = {run.numbers[number] for number in change.consume}
+        self.demand(answered <= taken, f"{run.id}: a message was answered and not taken with it")
+        unanswered = taken & run.requests - answered - run.replies.keys()  # a replay takes one again, whose answer stays
+        self.demand(not unanswered, f"{run.id}: a request was taken, and nobody will answer it")
+        for reply in change.replies:
+            run.replies.setdefault(reply.message_id, reply.body)
         for message in change.requeue:
             self.demand(message.seq in run.consumed, f"{run.id}: message {message.seq} came back and had not been taken")
             run.consumed.discard(message.seq)
             run.inbox[message.seq] = (message.id, message.name, message.key)
+
+    def _taken_in_order(self, run: RunMirror, change: Change) -> None:
+        """Of the messages of one name the one that came first is taken first."""
+        if run.races:
+            return
+        held = {message.seq for message in requeued(run.entries.values())}
+        again = {message.seq for message in change.requeue}
+        for entry in (*change.add, *change.set):
+            for message in requeued([entry]) if entry.settled and not change.bump else ():
+                name = message.name
+                before = [n for n, m in run.inbox.items() if n < message.seq and m[1] == name and n not in held | again]
+                self.demand(not before, f"{run.id}: {entry.location} took message {message.seq}, and {before} came before it")
 
     def _delivered(self, outgoing: Outgoing) -> None:
         run = self.runs.get(self.ids.get(outgoing.to, 0))
@@ -182,6 +208,8 @@ class Mirror:
             self.demand(message.key not in run.keys, f"{run.id}: key {message.key!r} was delivered twice")
             run.keys[message.key] = number
         run.numbers[number] = message.message_id
+        if isinstance(message, Send) and message.reply:
+            run.requests.add(message.message_id)
         run.inbox[number] = (message.message_id, message.name, message.key)
 
     def _steered(self, op: Steer, result: Steered) -> None:
@@ -219,6 +247,14 @@ class Mirror:
             self.demand(not (run.consumed & set(waiting)), f"{run.id}: messages both taken and there")
             self.demand(run.consumed | set(waiting) == set(run.numbers), f"{run.id}: a message was lost")
             self._taken_once(run)
+            self._answered(run)
+
+    def _answered(self, run: RunMirror) -> None:
+        """Who waits for an answer finds the one that was given, or none yet."""
+        for message in sorted(run.requests):
+            found = self.driver.body(BodyRef(run=run.seq, field="reply", message_id=message))
+            given = run.replies.get(message)
+            self.demand(found == given, f"{run.id}: the answer to {message} is {found!r}, given was {given!r}")
 
     def _taken_once(self, run: RunMirror) -> None:
         taken = [m.seq for m in requeued(run.entries.values())]

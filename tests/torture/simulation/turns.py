@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -47,6 +47,11 @@ class Turns:
         self._main = self._current = _Task()
         self._tasks = [self._main]
         self._idle = 0
+
+    def relay(self, jobs: Iterable[Callable[[], None]]) -> None:
+        """Run each of them."""
+        for job in jobs:
+            self.run(job)
 
     def run(self, job: Callable[[], None]) -> None:
         """Have `job` run in a thread that takes turns with the others."""
@@ -213,6 +218,11 @@ class Inline:
     def run(self, job: Callable[[], None]) -> None:
         """Run it."""
         job()
+
+    def relay(self, jobs: Iterable[Callable[[], None]]) -> None:
+        """Run each of them."""
+        for job in jobs:
+            self.run(job)
 
     def close(self) -> None:
         """Nothing is kept."""

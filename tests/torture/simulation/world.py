@@ -98,6 +98,7 @@ class World:
         self.story: list[str] = []
         self.zombies: list[Process] = []
         self.acked: list[tuple[str, str]] = []
+        self.injected = 0
         self._busy = False
         self._armed = False
         self.intrusions = self.rng.choice((0.0, 0.03, 0.1, 0.3)) if faulty else 0.0
@@ -110,6 +111,7 @@ class World:
         rng, plan = self.rng, {}
         for _ in range(rng.choice((0, 0, 1, 1, 2))):
             plan[rng.randint(1, 8)] = rng.choice(("before", "after", "lost", "applied"))
+        self.injected += len(plan)
         return plan
 
     # --- what the interpreter and the processes ask -----------------------------------------------------------------
@@ -150,6 +152,7 @@ class World:
         STAGES[key] = self.stages[id] = _Stage(self, program)
         run = self.operator.client.start(id, self.workflow, key)
         self.runs[id] = run.seq
+        self.mirror.runs[run.seq].races = program.has("race")
 
     def row(self, id: str) -> RunRow:
         """The run's row."""
@@ -240,13 +243,16 @@ class World:
             execution.ring()
 
     def send(self) -> None:
-        """Somebody sends a message, perhaps with a key, perhaps twice."""
+        """Somebody sends a message, perhaps with a key, perhaps twice, and every third time waits for an answer."""
         rng = self.rng
         id, name = rng.choice(list(self.runs)), rng.choice(("m", "m", "n"))
         key = rng.choice((None, None, "k1", "k2"))
         for _ in range(rng.choice((1, 1, 2))):
             self.note(f"send {name} to {id}, key {key}")
-            sent = self._by_operator(lambda: self.operator.client.desk.deliver(id, name, "data", key=key, reply=False))
+            reply = len(self.acked) % 3 == 0
+            sent = self._by_operator(
+                lambda reply=reply: self.operator.client.desk.deliver(id, name, "data", key=key, reply=reply)
+            )
             if sent is not None:
                 self.acked.append((id, sent))
 
