@@ -101,8 +101,8 @@ def _first_on_path(folder: str) -> None:
 # --- fingerprints ---------------------------------------------------------------------------------------------------
 
 
-CODE_DIGITS = 32
-"""How much of a digest is kept."""
+CODE_DIGITS = 16
+"""How much of a digest is kept: 64 bits tell versions of one program apart, and every run keeps them."""
 
 
 def project_code(known: str) -> str:

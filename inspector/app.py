@@ -19,11 +19,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from flowkit.client import Flowkit
+from flowkit.client.across import AcrossReader
+from flowkit.client.bulk import Bulks
 from flowkit.client.livecode import CodeInfo
 from flowkit.client.reader import Reader
 from flowkit.client.verbs import Verbs
 from flowkit.errors import FlowkitError, StoreError
 
+from .carrier import Carrier
 from .live import Pulse
 from .routes import routes
 from .security import Guard, Settings, Tokens
@@ -50,8 +53,11 @@ class Inspector:
         await self._app(scope, receive, send)
 
     def close_streams(self) -> None:
-        """End every event stream; call it in the server's loop before the server waits for its connections."""
+        """End every event stream, and leave bulks to others; call it in the server's loop before the server waits for its
+        connections.
+        """
         self.site.pulse.close()
+        self.site.carrier.close()
 
 
 def create_app(client: Flowkit, *, code: CodeInfo | None = None, settings: Settings | None = None) -> Inspector:
@@ -66,7 +72,8 @@ def create_app(client: Flowkit, *, code: CodeInfo | None = None, settings: Setti
     reader = Reader(client)
     statics = Statics(_HERE / "static")
     site = Site(
-        reader=reader, verbs=Verbs(client, "inspector"), code=code, settings=given, tokens=tokens,
+        reader=reader, across=AcrossReader(client), bulks=Bulks(client, "inspector"), carrier=Carrier(client),
+        verbs=Verbs(client, "inspector"), code=code, settings=given, tokens=tokens,
         pulse=Pulse(reader, code), templates=environment(statics), statics=statics,
     )  # fmt: skip
     app = Starlette(
@@ -75,6 +82,8 @@ def create_app(client: Flowkit, *, code: CodeInfo | None = None, settings: Setti
         exception_handlers={HTTPException: _http_error, FlowkitError: _trouble, Exception: _defect},
     )
     app.state.site = site
+    if not given.read_only:
+        site.carrier.start()
 
     async def login(request: Request, status: int) -> Response:
         request.scope["app"] = app  # the guard stands outside the application, which would have set it

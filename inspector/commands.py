@@ -15,16 +15,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from flowkit.client.livecode import Answer
 from flowkit.client.reader import RunRow
-from flowkit.client.verbs import OFFERED, Answer
+from flowkit.client.verbs import OFFERED
 
 from .forms import Form, read_form
 from .present.confirm import Confirm, confirm_of
+from .present.rollback import handlers_of
 from .present.runs import VERBS, command_line
 from .present.values import shown
 from .site import Asked, Notice, Page, asked_of, json_response, new_op, render
 from .urls import run_url, with_query
 from .views.errors import no_run, wrong_page
+from .views.rollback import steps_in_code
 from .views.run import Head, head_of
 
 __all__ = ["ConfirmPage", "confirm", "do_verb"]
@@ -68,13 +71,16 @@ def _page(asked: Asked, values: Mapping[str, str], *, op: str = "", status: int 
         return no_run(asked, id)
     head = head_of(asked, row, "")
     offered = row.status in OFFERED[verb]
+    awaited = [name for name in row.waiting or () if name != "*"]
+    if verb == "send" and awaited and "name" not in values:
+        values = {**values, "name": awaited[0]}
     label, busy = VERBS[verb]
     model = ConfirmPage(
         head=head, verb=verb, label=label, busy=busy, action=run_url(id, verb), op=op or new_op(), seen=row.head,
         told=_told(asked, row, verb, values.get("from", "")), command=_command(asked, id, verb, values),
         rollback_command=command_line(asked.site.settings.database, "cancel", id, "--rollback") if verb == "cancel" else "",
         values={name: shown(values.get(name, "")) for name in ("from", "name", "data", "key")}, offered=offered,
-        waits_for=tuple(shown(name) for name in row.waiting or () if name != "*"),
+        waits_for=tuple(shown(name) for name in awaited),
         must_type=shown(id) if verb == "cancel" and row.status == "rolling_back" else "",
     )  # fmt: skip
     if not offered and notice is None:
@@ -91,12 +97,13 @@ def _told(asked: Asked, row: RunRow, verb: str, location: str) -> Confirm:
     verbs = asked.site.verbs
     match verb:
         case "recover":
-            return confirm_of(row, verb, plan=verbs.recovery(row.id))
+            plan, undo = verbs.recovery(row.id), verbs.undoing(row.id)
+            return confirm_of(row, verb, plan=plan, undo=undo, handlers=handlers_of(steps_in_code(asked, row)))
         case "replay":
             plan = verbs.replaying(row.id, location or None)
             return confirm_of(row, verb, plan=plan, location=location, once=_once(asked, row))
         case "cancel":
-            return confirm_of(row, verb, undo=verbs.undoing(row.id))
+            return confirm_of(row, verb, undo=verbs.undoing(row.id), handlers=handlers_of(steps_in_code(asked, row)))
         case _:
             return confirm_of(row, verb)
 
@@ -132,7 +139,7 @@ def _do(request: Request, form: Form) -> Response:
     id, verb = asked.text("id"), asked.text("verb")
     wants_json = form.is_json or asked.path.endswith(".json")
     op = form.get("op") or (new_op() if wants_json else "")
-    answer = _carry_out(asked, id, verb, op, form)
+    answer = _untold(verb, form) or _carry_out(asked, id, verb, op, form)
     if wants_json:
         body = {"outcome": answer.outcome, "message": answer.message, "status": answer.status, "op": op}
         return json_response(body, _STATUS.get(answer.outcome, 200))
@@ -143,6 +150,13 @@ def _do(request: Request, form: Form) -> Response:
     again = "" if answer.outcome == "moved" else op if _OP.fullmatch(op) else ""
     page = _page(asked, form.fields, op=again, status=_STATUS[answer.outcome], notice=notice)
     return render(request, asked, replace(page, status=page.status if page.status != 200 else 409))
+
+
+def _untold(verb: str, form: Form) -> Answer | None:
+    """A page lists what a replay from one entry does; from another it would be something else, so that is told first."""
+    if verb != "replay" or form.fields.get("told", form.get("from")) == form.get("from"):
+        return None
+    return Answer("refused", "the entry is another one now. Below is what a replay from there does; press again if that is meant")
 
 
 def _carry_out(asked: Asked, id: str, verb: str, op: str, form: Form) -> Answer:

@@ -18,27 +18,42 @@ from flowkit.client.livecode import CodeInfo
 from flowkit.client.reader import Reader, RunRow
 from flowkit.errors import FlowkitError
 
+from .present.crew import NOBODY, UNATTENDED_SECONDS, Crew, crew_of, outlook, unattended
+
 __all__ = ["MOST_PER_BROWSER", "MOST_STREAMS", "Pulse", "Watching", "run_token"]
 
 POLL_SECONDS = 0.1
 COMMENT_SECONDS = 15.0
+CREW_SECONDS = 2.0
+"""A worker that is killed writes nothing, and a run falls due without a write: so often is looked where nothing was written."""
 MOST_PER_BROWSER = 4
 MOST_STREAMS = 64
+_BULKS = 20
 
 
-def run_token(row: RunRow) -> str:
-    """A text that differs when anything that a run's page shows has changed."""
+def run_token(row: RunRow, crew: Crew, now: float) -> str:
+    """A text that differs when anything that a run's page shows has changed, be it only who looks after the run."""
     facts = (row.epoch, row.head, row.inbox, row.status, row.request, row.wake_at, row.owner, row.attempts, row.updated_at)
-    return f"{row.head}-{zlib.crc32(repr(facts).encode()):08x}"
+    looked_after = outlook(row, crew, now), unattended(row, crew, now)
+    return f"{row.head}-{zlib.crc32(repr((facts, looked_after)).encode()):08x}"
 
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """What a page was rendered from: a run (or None: all of them) at `since`, and the code (None: it shows nothing of it)."""
+    """What a page was rendered from: a run (or None: all of them) at `since`, and the code (None: it shows nothing of it).
+
+    With `bulk`, the number of one or ``all``, it shows bulks and not runs.
+    """
 
     run: str | None
     since: str
     code: str | None
+    bulk: str | None = None
+
+    @property
+    def event(self) -> str:
+        """What the page is told when it is out of date."""
+        return "bulk" if self.bulk is not None else "runs" if self.run is None else "run"
 
 
 @dataclass(eq=False)
@@ -74,8 +89,23 @@ class Pulse:
         return len(self._streams)
 
     def token(self) -> str:
-        """A text that differs when anything in the database may have changed, and in every other server."""
-        return f"{self._life}-{self._reader.token()}"
+        """A text that differs when anything in the database may have changed, and in every other server; where no worker
+        lives it also differs every ten seconds, for runs fall due and nobody takes them.
+        """
+        alive = sorted(worker.id for worker in self._reader.workers() if worker.alive)
+        crew = ".".join(map(str, alive)) or f"none.{int(self._reader.now() / UNATTENDED_SECONDS)}"
+        return f"{self._life}-{self._reader.token()}-{crew}"
+
+    def bulk_token(self, which: str) -> str:
+        """A text that differs when this bulk has moved on, or when nobody carries it on any more; of ``all`` the newest ones."""
+        if which == "all":
+            found = self._reader.bulks(_BULKS)
+        else:
+            one = self._reader.bulk(int(which)) if which.isascii() and which.isdigit() and len(which) < 19 else None
+            found = (one,) if one is not None else ()
+        now = self._reader.now()
+        told = ".".join(f"{bulk.seq}-{bulk.version}{'h' if bulk.is_open and bulk.held_until > now else ''}" for bulk in found)
+        return f"{self._life}-{zlib.crc32(told.encode()):08x}"
 
     def code_token(self) -> str:
         """A text that differs when the code has changed, and in every other server."""
@@ -130,16 +160,17 @@ class Pulse:
     # --- watching ---------------------------------------------------------------------------------------------------
 
     async def _beat(self) -> None:
-        token, code = None, None
+        seen: tuple[int, str] | None = None
+        looked, clock = 0.0, asyncio.get_running_loop()
         while self._streams and not self._closed:
             await asyncio.sleep(POLL_SECONDS)
             try:
                 now = await run_in_threadpool(self._reader.token)
             except FlowkitError:
                 continue  # a database that is locked or gone: pages say so when they ask, and this goes on trying
-            loaded = self.code_token()
-            if (now, loaded) != (token, code):
-                token, code = now, loaded
+            current = now, self.code_token()
+            if current != seen or clock.time() - looked > CREW_SECONDS:
+                seen, looked = current, clock.time()
                 await self._look(list(self._streams))
 
     async def _look(self, streams: list[_Stream]) -> None:
@@ -148,22 +179,26 @@ class Pulse:
         try:
             tokens = await run_in_threadpool(self._tokens, ids)
             everything = await run_in_threadpool(self.token)
+            whose = {stream.watching.bulk for stream in streams if stream.watching.bulk is not None}
+            bulks = {which: await run_in_threadpool(self.bulk_token, which) for which in whose}
         except FlowkitError:
             return
         loaded = self.code_token()
         for stream in streams:
-            name = "runs" if stream.watching.run is None else "run"
-            token = everything if stream.watching.run is None else tokens.get(stream.watching.run, "")
+            watching = stream.watching
+            token = everything if watching.run is None else tokens.get(watching.run, "")
+            token = token if watching.bulk is None else bulks[watching.bulk]
             if token != stream.token:
                 stream.token = token
-                stream.tell(name, token)
+                stream.tell(watching.event, token)
             if stream.code not in (None, loaded):
                 stream.code = loaded
                 stream.tell("code", loaded)
 
     def _tokens(self, ids: set[str]) -> dict[str, str]:
         rows = {id: self._reader.run(id) for id in ids}
-        return {id: run_token(row) for id, row in rows.items() if row is not None}
+        crew, now = (crew_of(self._reader.workers()), self._reader.now()) if ids else (NOBODY, 0.0)
+        return {id: run_token(row, crew, now) for id, row in rows.items() if row is not None}
 
 
 def _surplus(streams: list[_Stream], most: int) -> list[_Stream]:

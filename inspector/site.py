@@ -18,11 +18,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from flowkit.client.across import AcrossReader
+from flowkit.client.bulk import Bulks
 from flowkit.client.livecode import CodeInfo, CodeState
 from flowkit.client.reader import Reader
 from flowkit.client.verbs import Verbs
 from flowkit.errors import FlowkitError
 
+from .carrier import Carrier
 from .live import Pulse
 from .present.banner import Banner, banner_of
 from .present.crew import Crew, crew_of
@@ -74,6 +77,7 @@ class Page:
     here: str = ""
     status: int = 200
     run: str | None = None
+    bulk: str = ""
     token: str = ""
     live: bool = True
     parts: Mapping[str, str] = field(default_factory=dict)
@@ -87,6 +91,9 @@ class Site:
     """What the views ask."""
 
     reader: Reader
+    across: AcrossReader
+    bulks: Bulks
+    carrier: Carrier
     verbs: Verbs
     code: CodeInfo | None
     settings: Settings
@@ -211,7 +218,7 @@ def frame_of(request: Request, asked: Asked, page: Page) -> Frame:
         database=PurePath(site.settings.database).name, read_only=site.settings.read_only,
         why_read_only=site.settings.why_read_only,
         workers=_workers(site), banner=banner_of(site.code_state()), notice=page.notice,
-        live=with_query("/events", run=page.run, since=token, code=site.pulse.code_token()) if page.live else "",
+        live=with_query("/events", run=page.run, bulk=page.bulk, since=token, code=site.pulse.code_token()) if page.live else "",
     )  # fmt: skip
 
 

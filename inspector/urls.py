@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from starlette.convertors import Convertor, register_url_convertor
 
-__all__ = ["decode", "encode", "entry_url", "run_url", "safe_href", "start_url", "with_query"]
+__all__ = ["decode", "encode", "entry_url", "run_url", "safe_href", "start_url", "with_query", "workflow_url"]
 
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _CODED = re.compile(rb"~([0-9A-Fa-f]{2})")
@@ -53,9 +53,14 @@ def entry_url(id: str, seq: int, *rest: str) -> str:
     return run_url(id, "e", seq, *rest)
 
 
+def workflow_url(name: str) -> str:
+    """The page of a workflow."""
+    return f"/workflows/{encode(name)}"
+
+
 def start_url(workflow: str) -> str:
     """The start form of a workflow."""
-    return f"/workflows/{encode(workflow)}/start"
+    return f"{workflow_url(workflow)}/start"
 
 
 def with_query(path: str, **query: object) -> str:

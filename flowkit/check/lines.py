@@ -6,17 +6,17 @@ line helps. A line that was not tried is never shown.
 
 from __future__ import annotations
 
-import linecache
-import os
-from collections.abc import Callable, Collection, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from flowkit.check.places import code_at, spot_of, top_of
 from flowkit.check.rehearsal import Rehearsal
 from flowkit.check.renames import Renamed
 from flowkit.check.report import CauseKind, Line
 from flowkit.core.divergence import version_line
 from flowkit.core.location import nested, split
-from flowkit.core.trial import Trial, pattern
+from flowkit.core.trial import Called, Trial, pattern
 from flowkit.errors import DuplicateName, EntryInProgress, HistoryDiverged
 
 __all__ = ["Evidence", "Proposal", "propose"]
@@ -70,10 +70,10 @@ def _propose(first: Rehearsal, evidence: Evidence, attempt: Callable[[Trial], Re
         made = _line(found, evidence, trial)
         if made is None:
             return Proposal(kind, (), advice or "no line found", gone | trial.removed)
-        line, trial = made
-        lines.append(line)
+        more, trial = made
+        lines += more
         found = attempt(trial)
-    if found.misfit is not None or found.error is not None:
+    if found.misfit is not None or found.error is not None or not _can_stand(lines, found, trial):
         return Proposal(kind, (), advice or "no line found", gone | trial.removed)
     needed = [
         name for name in ("removed", "version") if name in evidence.missing and any(f"{name}(" in each.text for each in lines)
@@ -94,6 +94,11 @@ def _kind(misfit: HistoryDiverged, evidence: Evidence) -> tuple[CauseKind, str]:
     if _base(misfit.recorded_name) not in evidence.names:
         return "gone", ""
     if misfit.asked_kind and _asked_at(misfit) in evidence.recorded:
+        if "#" in misfit.recorded_name:  # whether it comes later or never cannot be read off the code
+            return "unknown", (
+                f"{_base(misfit.recorded_name)!r} was called more often by then: if the call left the code, put "
+                f"{misfit.lines[0]} in its old place; if it comes later now, keep the old order for these runs"
+            )
         return "order", (
             f"both orders of {misfit.recorded_name!r} and {misfit.asked_name!r} are in use: keep the old order for these runs, "
             f"as in: if version({f'{_base(misfit.asked_name)}-first'!r}, 2) >= 2: the new order, else: the old one"
@@ -101,46 +106,79 @@ def _kind(misfit: HistoryDiverged, evidence: Evidence) -> tuple[CauseKind, str]:
     return ("new" if misfit.asked_kind else "unknown"), ""
 
 
-def _line(found: Rehearsal, evidence: Evidence, trial: Trial) -> tuple[Line, Trial] | None:
-    """The line that the pass's misfit suggests, and the trial that has it too."""
+def _line(found: Rehearsal, evidence: Evidence, trial: Trial) -> tuple[list[Line], Trial] | None:
+    """The line that the pass's misfit suggests, two where a variable must be set besides, and the trial that has it too."""
     misfit = found.misfit
     assert misfit is not None
     kind, _ = _kind(misfit, replace(evidence, recorded=set(evidence.recorded) - trial.removed))
+    trial = replace(trial, calls=[], skipped=[])
     if kind == "renamed":
         step = evidence.renamed[misfit.recorded_name]
         if step.name in trial.renamed:
             return None
-        return step.line, replace(trial, renamed={**trial.renamed, step.name: misfit.recorded_name}, calls=[])
+        return [step.line], replace(trial, renamed={**trial.renamed, step.name: misfit.recorded_name})
     if kind in ("kind", "gone"):
         place = pattern(misfit.location)
-        if place in trial.removed:
+        line = _placed(misfit.lines[0], found, misfit, evidence)
+        if place in trial.removed or line is None:
             return None
-        return _placed(misfit.lines[0], found, misfit, evidence), replace(trial, removed=trial.removed | {place}, calls=[])
+        return [line], replace(trial, removed=trial.removed | {place})
     if kind == "new":
-        place = pattern(_asked_at(misfit))
-        if place in trial.guarded:
+        gate = pattern(_asked_at(misfit)), misfit.source
+        lines = _gate(misfit, sum(place == gate[0] for place, _ in trial.guarded))
+        if gate in trial.guarded or lines is None:
             return None
-        line = Line(
-            misfit.lines[-1] if len(misfit.lines) > 1 else version_line(misfit.asked_name),
-            "around",
-            misfit.source,
-            _code_at(misfit.source),
-        )
-        return line, replace(trial, guarded=trial.guarded | {place}, calls=[])
+        return lines, replace(trial, guarded=trial.guarded | {gate})
     return None
 
 
-def _placed(text: str, found: Rehearsal, misfit: HistoryDiverged, evidence: Evidence) -> Line:
+def _gate(misfit: HistoryDiverged, others: int) -> list[Line] | None:
+    """A gate around the statement of a call that is new. What it would have set is None for runs that do not pass it.
+
+    `others` is how many calls of this name have a gate already: a gate's name may be given only once.
+    """
+    spot = spot_of(misfit.source)
+    if spot is None or not spot.alone:
+        return None
+    name = f"{misfit.asked_name}-{others + 1}" if others else misfit.asked_name
+    text, code = version_line(name, awaits="await " in misfit.lines[-1]), code_at(spot.before)
+    unset = [Line(f"{spot.name} = None", "before", spot.before, code)] if spot.name else []
+    return [*unset, Line(text, "around", spot.before, code)]
+
+
+def _can_stand(lines: Sequence[Line], found: Rehearsal, trial: Trial) -> bool:
+    """Whether each gate is passed once in its scope, and no other call stands behind it. `found` is the pass with all lines."""
+    skipped = Counter((call.path, call.source) for call in trial.skipped)
+    gates = [(line.place, spot.last) for line in lines if line.where == "around" and (spot := spot_of(line.place)) is not None]
+    return max(skipped.values(), default=0) <= 1 and not any(
+        _is_within(call.source, place, last) for place, last in gates for call in found.calls
+    )
+
+
+def _is_within(source: str, place: str, last: int) -> bool:
+    (filename, _, number), (other, _, first) = source.rpartition(":"), place.rpartition(":")
+    return filename == other and int(first) <= int(number) <= last
+
+
+def _placed(text: str, found: Rehearsal, misfit: HistoryDiverged, evidence: Evidence) -> Line | None:
     """Before the first call after the missing entry in its scope, else after the scope's last call."""
     scope = split(misfit.location)[0]
     calls = [call for call in found.calls if call.path == scope]
-    for call in calls:
-        if call.seq is None or (found.missed is not None and call.seq > found.missed):
-            return Line(text, "before", call.source, _code_at(call.source))
-    if misfit.source:
-        return Line(text, "before", misfit.source, _code_at(misfit.source))
-    place = calls[-1].source if calls else evidence.defined
-    return Line(text, "after", place, _code_at(place))
+    later = (call.source for call in calls if call.seq is None or (found.missed is not None and call.seq > found.missed))
+    source = next(later, misfit.source)
+    place = source or (calls[-1].source if calls else "")
+    spot = spot_of(place) if place else None
+    if spot is None or (spot.inline and scope) or (not spot.turns and _is_passed_again(place, calls)):
+        top = "" if scope else top_of(evidence.defined)
+        return Line(text, "before", top, code_at(top)) if top else None
+    if not source and spot.after:
+        return Line(text, "after", spot.after, code_at(spot.after))
+    return Line(text, "before", spot.before, code_at(spot.before))
+
+
+def _is_passed_again(place: str, calls: Sequence[Called]) -> bool:
+    """Whether the scope made one call there twice: with no Python loop around it, it is in a function that was called twice."""
+    return max(Counter(_base(call.name) for call in calls if call.source == place).values(), default=0) > 1
 
 
 def _asked_at(misfit: HistoryDiverged) -> str:
@@ -149,9 +187,3 @@ def _asked_at(misfit: HistoryDiverged) -> str:
 
 def _base(name: str) -> str:
     return name.rpartition("#")[0] or name
-
-
-def _code_at(source: str) -> str:
-    """The user's line at ``file:line``, empty where it cannot be read."""
-    filename, _, number = source.rpartition(":")
-    return linecache.getline(os.path.abspath(filename), int(number)).strip() if number.isdigit() else ""

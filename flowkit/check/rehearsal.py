@@ -32,7 +32,7 @@ from flowkit.errors import HistoryDiverged, PayloadError, ScopeClosed, Suspended
 from flowkit.runtime.house import House
 from flowkit.runtime.rollback import misfit_of
 
-__all__ = ["Rehearsal", "TooSlow", "rehearse"]
+__all__ = ["Rehearsal", "TooSlow", "collect", "rehearse"]
 
 
 class TooSlow(Exception):
@@ -74,7 +74,25 @@ def rehearse(house: House, workflow: Workflow[..., Any], view: RunView, trial: T
     return Rehearsal(misfit, ordinary, frontiers, tuple(trial.calls), _seq_at(running, misfit))
 
 
-def _frozen_pass(house: House, workflow: Workflow[..., Any], view: RunView, trial: Trial) -> Pass:
+def collect(house: House, workflow: Workflow[..., Any], view: RunView, seconds: float) -> Pass:
+    """The frozen pass with which a rollback would begin, whatever the run's status: its `handlers` are what it found.
+
+    Raises:
+        TooSlow, Effect: as `rehearse`. PayloadError: the run's input does not decode.
+    """
+    refuse_effects()
+    args, kwargs = workflow.input.decode(view.input)
+    trial = Trial()
+    running = _frozen_pass(house, workflow, view, trial, collects=True)
+    _run(house, running, lambda: workflow.function(*args, **kwargs), seconds)
+    if trial.effects:
+        raise trial.effects[0]
+    return running
+
+
+def _frozen_pass(
+    house: House, workflow: Workflow[..., Any], view: RunView, trial: Trial, *, collects: bool = False
+) -> Pass:  # fmt: skip
     row = view.row
     ledger = Ledger(
         run=row.seq, run_id=row.id, epoch=row.epoch, head=row.head, entries=view.entries, last=row.entries, seen=row.seen,
@@ -86,7 +104,8 @@ def _frozen_pass(house: House, workflow: Workflow[..., Any], view: RunView, tria
     recorder = _Reader(row.seq, house.driver, house.clock.now())
     return Pass(
         host=house.host, facts=facts, ledger=ledger, recorder=recorder, commits=Commits(ledger, recorder, lambda *_: None),
-        report=lambda *_: None, frozen=True, trial=trial, collects=row.status == "rolling_back" or bool(row.ending),
+        report=lambda *_: None, frozen=True, trial=trial,
+        collects=collects or row.status == "rolling_back" or bool(row.ending),
         awaits=workflow.awaits, mail=Mail(view.messages, view.messages[-1].seq if view.messages else 0),
         state=RunState(view.state, view.entries),
     )  # fmt: skip

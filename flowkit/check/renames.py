@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import inspect
 import json
-import linecache
-import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flowkit.check.places import code_at
 from flowkit.check.report import Line
 from flowkit.definitions import Step, Workflow
-from flowkit.definitions.manifest import manifest_of, steps_of
+from flowkit.definitions.manifest import hashes_of, steps_of
 from flowkit.engine.source import place_of
 
 __all__ = ["Renamed", "renames"]
@@ -34,33 +33,34 @@ class Renamed:
 def renames(before: Mapping[str, str], workflow: Workflow[..., Any]) -> dict[str, Renamed]:
     """Old name → what became of it. `before` are the bodies (step → hash) of the older code.
 
-    Only where the body leaves no doubt: one name left, one came, and no other step has the same.
+    Only where the body leaves no doubt: one name left, one came, and no other step has the same; and where a decorator stands
+    that can be given the name.
     """
-    now = manifest_of([workflow]).workflows[workflow.name]
+    now = hashes_of(workflow)
     steps = {step.name: step for step in steps_of(workflow)}
     came = {name: body for name, body in now.items() if name not in before}
     left = {name: body for name, body in before.items() if name not in now}
     found = {}
     for old, body in left.items():
         names = [name for name, each in came.items() if each == body]
-        if len(names) == 1 and list(left.values()).count(body) == 1:
-            found[old] = Renamed(names[0], _line(steps[names[0]], old))
+        if len(names) == 1 and list(left.values()).count(body) == 1 and (line := _line(steps[names[0]], old)) is not None:
+            found[old] = Renamed(names[0], line)
     return found
 
 
-def _line(step: Step[..., Any], old: str) -> Line:
+def _line(step: Step[..., Any], old: str) -> Line | None:
     place = place_of(inspect.unwrap(step))
     for each, code in _decorators(place):
         if _DECORATOR.match(code):
             return Line(_named(code, old), "in place of", each, code)
-    return Line(f"@step(name={_quoted(old)})", "in place of", place)
+    return None
 
 
 def _decorators(place: str) -> Iterator[tuple[str, str]]:
     """``file:line`` and text of the lines from the first decorator to the function's own."""
     filename, _, number = place.rpartition(":")
     for line in range(int(number), int(number) + _MOST_DECORATORS) if number.isdigit() else ():
-        code = linecache.getline(os.path.abspath(filename), line).strip()
+        code = code_at(f"{filename}:{line}")
         if code.startswith(("def ", "async def ")):
             return
         yield f"{filename}:{line}", code

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flowkit.cli.editor import editor
 from flowkit.cli.failure import NOT_FOUND, USAGE, Failure, refusing
 from flowkit.cli.options import database
 
 if TYPE_CHECKING:
     import socket
 
+    from flowkit.cli.serving import Posture
     from flowkit.client import Flowkit
     from flowkit.client.livecode import CodeInfo
 
@@ -36,9 +38,18 @@ GRACE_SECONDS = 5.0
 @click.option("--grace", metavar="DURATION", default=f"{GRACE_SECONDS:g}s", show_default=True, help="Time for steps to end.")
 @click.option("--import-limit", metavar="DURATION", default="10s", show_default=True, help="Say where an import is after this.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line for everything that happens.")
+@editor
 @database
 def dev_command(
-    app: str, host: str, port: int | None, globs: tuple[str, ...], grace: str, import_limit: str, as_json: bool, db: str
+    app: str,
+    host: str,
+    port: int | None,
+    globs: tuple[str, ...],
+    grace: str,
+    import_limit: str,
+    as_json: bool,
+    editor: str,
+    db: str,
 ) -> None:
     """Work on the runs of APP, load it anew on every save, and show the inspector.
 
@@ -50,6 +61,7 @@ def dev_command(
     Example:
       flowkit dev app.py --watch '*.html'
     """
+    from flowkit.cli.serving import Posture
     from flowkit.clock import SystemClock
     from flowkit.dev.report import Ready, Remark, Report
     from flowkit.dev.settings import Settings
@@ -63,7 +75,7 @@ def dev_command(
     file = _checked(app, db)
     report = Report(_write, SystemClock(), colour=sys.stdout.isatty(), as_json=as_json)
     with _listening(host, port) as sockets, _opened(db) as flowkit, _alone(file, flowkit) as why_not:
-        url = _url(host, sockets[0].getsockname()[1])
+        url = Posture(host=host).address(sockets[0].getsockname()[1])
         settings = Settings(
             app=app,
             db=db,
@@ -75,7 +87,8 @@ def dev_command(
             terminal=sys.stdin.isatty() and sys.stdout.isatty(),
         )
         supervisor = Supervisor(settings, report)
-        with _serving(flowkit, sockets, host, db, supervisor.live, why_not) as token:
+        posture = Posture(host=host, read_only=bool(why_not), why_read_only=why_not, editor=editor)
+        with _serving(flowkit, sockets, posture, db, supervisor.live) as token:
             report.tell(Ready(app=app, db=db, url=f"{url}/?token={token}" if token else f"{url}/"))
             if why_not:
                 report.tell(Remark(text=why_not))
@@ -101,11 +114,6 @@ def _checked(app: str, db: str) -> Path:
 def _write(text: str) -> None:
     click.echo(text)
     sys.stdout.flush()
-
-
-def _url(host: str, port: int) -> str:
-    shown = "localhost" if host in ("127.0.0.1", "::1") else f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}"
 
 
 @contextmanager
@@ -144,12 +152,11 @@ def _listening(host: str, port: int | None) -> Iterator[Sequence[socket.socket]]
 
 @contextmanager
 def _serving(
-    flowkit: Flowkit, sockets: Sequence[socket.socket], host: str, db: str, code: CodeInfo, why_not: str
+    flowkit: Flowkit, sockets: Sequence[socket.socket], posture: Posture, db: str, code: CodeInfo
 ) -> Iterator[str | None]:
     """Serve the inspector in a thread of its own; the token that it wants, if any."""
-    from flowkit.cli.serving import Posture, make_inspector, server_of
+    from flowkit.cli.serving import make_inspector, server_of
 
-    posture = Posture(host=host, read_only=bool(why_not), why_read_only=why_not)
     app, token = make_inspector(flowkit, posture, sockets[0].getsockname()[1], database=db, code=code)
     server: Any = server_of(app)
     loops: list[asyncio.AbstractEventLoop] = []

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flowkit.cli.editor import editor
 from flowkit.cli.failure import USAGE, Failure
 from flowkit.cli.options import as_json, database
 
@@ -23,10 +24,18 @@ __all__ = ["inspect_command"]
 @click.option(
     "--insecure-no-auth", is_flag=True, help="Listen on another host without a token: whoever reaches it may steer runs."
 )
+@editor
 @database
 @as_json
 def inspect_command(
-    host: str, port: int | None, read_only: bool, hosts: tuple[str, ...], insecure_no_auth: bool, db: str, as_json: bool
+    host: str,
+    port: int | None,
+    read_only: bool,
+    hosts: tuple[str, ...],
+    insecure_no_auth: bool,
+    editor: str,
+    db: str,
+    as_json: bool,
 ) -> None:
     """Show the runs of a database in a browser, and steer them, without executing anything.
 
@@ -40,6 +49,6 @@ def inspect_command(
     file: Path | None = file_of(db)
     if file is None and db in (":memory:", "sqlite://"):
         raise Failure("a database in memory belongs to its process: give a file, e.g. --db orders.db", USAGE)
-    posture = Posture(host=host, hosts=hosts, read_only=read_only, insecure=insecure_no_auth)
+    posture = Posture(host=host, hosts=hosts, read_only=read_only, insecure=insecure_no_auth, editor=editor)
     with (looking if read_only else steering)(db) as flowkit, bound(host, port) as sockets:
         serve(flowkit, posture, sockets, database=db, as_json=as_json)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flowkit.client import Flowkit, HistoryEntry, Run, RunItem
     from flowkit.drivers.base import RunRow
 
-__all__ = ["history_command", "list_command", "show_command"]
+__all__ = ["history_command", "instant_of", "list_command", "show_command"]
 
 LAST_ENTRIES = 8
 _WIDTH = 60
@@ -49,7 +49,7 @@ def list_command(
         now = flowkit.house.clock.now()
         page = flowkit.runs(
             status=statuses, workflow=workflow, tag=tag, limit=limit, after=after,
-            since=_instant(since, "--since", now), until=_instant(until, "--until", now),
+            since=instant_of(since, "--since", now), until=instant_of(until, "--until", now),
         )  # fmt: skip
     if as_json:
         print_json({"runs": [_item_data(item) for item in page], "next": page.next})
@@ -64,7 +64,8 @@ def list_command(
         click.echo(f"more: --after {page.next}", err=True)
 
 
-def _instant(text: str | None, what: str, now: float) -> float | datetime | None:
+def instant_of(text: str | None, what: str, now: float) -> float | datetime | None:
+    """The instant that the option `what` names, None if it is not given."""
     from flowkit.durations import seconds
 
     if text is None:
@@ -230,6 +231,7 @@ def _entry_data(entry: HistoryEntry) -> dict[str, Any]:
         "seq": entry.seq, "location": entry.location, "kind": entry.kind, "status": entry.status, "attempts": entry.attempts,
         "args": to_data(entry.args), "output": to_data(entry.output), "error": error_data(entry.error),
         "created_at": entry.created_at, "settled_at": entry.settled_at, "due_at": entry.due_at, "source": entry.source,
+        "by_hand": to_data(entry.by_hand),
     }  # fmt: skip
 
 
@@ -242,6 +244,8 @@ def _print_entries(entries: list[HistoryEntry], now: float) -> None:
         if entry.settled_at is None and entry.due_at is not None:
             took = f"due {ago(entry.due_at, now)}"
         said = str(entry.error) if entry.error is not None else "" if entry.output is None else value_text(entry.output)
+        if entry.by_hand is not None:
+            said = f"by hand: {entry.by_hand['reason']}{' · ' if said else ''}{said}"
         attempts = str(entry.attempts) if entry.kind == "step" else ""
         return [str(entry.seq), entry.location, entry.kind, state(entry.status), attempts, took, compact(said, _WIDTH)]
 

@@ -30,6 +30,8 @@ __all__ = ["DEFAULT_PORT", "Posture", "bind", "bound", "load_inspector", "make_i
 DEFAULT_PORT = 8733
 _PORTS_TRIED = 50
 _LOCAL = ("127.0.0.1", "localhost", "::1")
+_ANY = ("0.0.0.0", "::")
+"""Every address of this machine: where to listen, but never a name that one asks for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +43,20 @@ class Posture:
     read_only: bool = False
     why_read_only: str = ""
     insecure: bool = False
+    editor: str = ""
 
     @property
     def is_local(self) -> bool:
         """Whether only this machine can reach it."""
         return self.host in _LOCAL
+
+    def address(self, port: int) -> str:
+        """Where it answers: a name that a browser can ask for."""
+        if self.is_local or self.host in _ANY:
+            host = self.hosts[0] if self.hosts and not self.is_local else "localhost"
+        else:
+            host = self.host
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def load_inspector() -> ModuleType:
@@ -65,10 +76,10 @@ def make_inspector(
     """The ASGI application, and the token that it wants, if any."""
     inspector = load_inspector()
     token = None if posture.is_local or posture.insecure else secrets.token_urlsafe(32)
-    bound = () if posture.host in (*_LOCAL, "0.0.0.0", "::") else (posture.host,)  # 0.0.0.0 is never a name that one asks for
+    bound = () if posture.host in (*_LOCAL, *_ANY) else (posture.host,)
     settings = inspector.Settings(
         database=database, read_only=posture.read_only, why_read_only=posture.why_read_only, port=port, token=token,
-        hosts=frozenset((*posture.hosts, *bound)),
+        editor=posture.editor, hosts=frozenset((*posture.hosts, *bound)),
     )  # fmt: skip
     return inspector.create_app(flowkit, code=code, settings=settings), token
 
@@ -154,8 +165,7 @@ def start_line(posture: Posture, port: int, token: str | None, *, as_json: bool 
     """Say where it is, and who may come in."""
     from flowkit.cli.render import print_json
 
-    shown = f"[{posture.host}]" if ":" in posture.host else "localhost" if posture.is_local else posture.host
-    url = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    url = f"{posture.address(port)}/" + (f"?token={token}" if token else "")
     if as_json:
         print_json({"url": url, "port": port, "read_only": posture.read_only, "token": token is not None}, indent=None)
         sys.stdout.flush()
@@ -164,4 +174,6 @@ def start_line(posture: Posture, port: int, token: str | None, *, as_json: bool 
     if posture.insecure and not posture.is_local:
         click.secho("anybody who reaches this port can steer runs (--insecure-no-auth)", fg="red", bold=True, err=True)
         said[1] = "no token"
+    if posture.host in _ANY and not posture.hosts:
+        said.append("from elsewhere under a name given with --allow-host")
     click.echo(f"inspector at {url}   ({', '.join(said)}); Ctrl-C stops it")

@@ -24,10 +24,13 @@ __all__ = ["worker_command"]
 @click.argument("apps", metavar="APP...", nargs=-1, required=True)
 @click.option("--concurrency", metavar="N", type=click.IntRange(min=1), default=100, show_default=True, help="Runs in memory.")
 @click.option("--grace", metavar="DURATION", default=f"{GRACE_SECONDS:g}s", show_default=True, help="Time for steps to end.")
+@click.option("--no-logs", is_flag=True, help="Keep nothing of what runs log.")
 @database
 @as_json
 @show_traceback
-def worker_command(apps: tuple[str, ...], concurrency: int, grace: str, db: str, as_json: bool, traceback: bool) -> None:
+def worker_command(
+    apps: tuple[str, ...], concurrency: int, grace: str, no_logs: bool, db: str, as_json: bool, traceback: bool
+) -> None:
     """Work on the runs of all workflows of these APPs, or of the one that APP:WORKFLOW names.
 
     The first SIGTERM or Ctrl-C drains: nothing new begins, steps have --grace to end, and all runs are given back for other
@@ -45,9 +48,10 @@ def worker_command(apps: tuple[str, ...], concurrency: int, grace: str, db: str,
     with refusing(ValueError):
         length = seconds(grace, "--grace")
     workflows = _served(apps, traceback)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    _print_warnings()
     names = ", ".join(sorted(workflows))
-    with open_worker(db, workflows, concurrency=concurrency, grace=length) as (flowkit, stop):
+    kept = None if no_logs else logging.INFO
+    with open_worker(db, workflows, concurrency=concurrency, grace=length, capture_logs=kept) as (flowkit, stop):
         click.echo(f"worker {os.getpid()} serves {names} in {db}; Ctrl-C drains and stops it", err=True)
         if as_json:
             print_json({"pid": os.getpid(), "db": db, "workflows": sorted(workflows), "concurrency": concurrency}, indent=None)
@@ -57,6 +61,13 @@ def worker_command(apps: tuple[str, ...], concurrency: int, grace: str, db: str,
         if held:
             click.echo(f"worker {os.getpid()} drains {held} runs, up to {length:g} s; a second signal stops at once", err=True)
     click.echo(f"worker {os.getpid()} has stopped", err=True)
+
+
+def _print_warnings() -> None:
+    """Unless the APPs say how their records are printed. Records of INFO are made all the same: they are kept with their runs."""
+    printing = logging.StreamHandler(sys.stderr)
+    printing.setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", handlers=[printing])
 
 
 def _served(apps: tuple[str, ...], traceback: bool) -> dict[str, Workflow[..., Any]]:

@@ -9,6 +9,7 @@ opening the database too. Not an `Event`, whose lock the interrupted code may ho
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -46,18 +47,26 @@ class Stop:
 
 @contextmanager
 def open_worker(
-    db: str, workflows: Mapping[str, Workflow[..., Any]], *, concurrency: int = 100, grace: float = GRACE_SECONDS
+    db: str,
+    workflows: Mapping[str, Workflow[..., Any]],
+    *,
+    concurrency: int = 100,
+    grace: float = GRACE_SECONDS,
+    capture_logs: int | None = logging.INFO,
 ) -> Iterator[tuple[Flowkit, Stop]]:
     """The database with a worker that serves these workflows; drained on the way out, at once on a second signal."""
     from flowkit.client import Flowkit
     from flowkit.drivers import open_driver
+    from flowkit.runtime.capture import let_info_through
 
+    let_info_through()
     stop = Stop()
     before = _handle(stop.ask)  # first of all: once the worker claims, steps run
     try:
         flowkit = Flowkit(
-            open_driver(db), workflows=workflows.values(), concurrency=concurrency, grace=grace, max_payload=MAX_PAYLOAD
-        )
+            open_driver(db), workflows=workflows.values(), concurrency=concurrency, grace=grace, max_payload=MAX_PAYLOAD,
+            capture_logs=capture_logs,
+        )  # fmt: skip
         try:
             yield flowkit, stop
         finally:

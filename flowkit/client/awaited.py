@@ -6,11 +6,13 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextvars import copy_context
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+
+from msgspec import UNSET
 
 from flowkit.client.handle import Flowkit as PlainFlowkit
 from flowkit.client.handle import RunPage, open_flowkit
@@ -163,6 +165,22 @@ class Run(Generic[R]):
         """As `flowkit.Run.replay`."""
         await _in_thread(lambda: self._run.replay(from_step))
 
+    async def resolve(
+        self,
+        step: str | None = None,
+        *,
+        reason: str,
+        value: Any = UNSET,
+        error: BaseException | None = None,
+        again: bool = False,
+        args: Mapping[str, Any] | None = None,
+        rollback: bool = True,
+    ) -> None:
+        """As `flowkit.Run.resolve`."""
+        await _in_thread(
+            lambda: self._run.resolve(step, reason=reason, value=value, error=error, again=again, args=args, rollback=rollback)
+        )
+
 
 class Flowkit:
     """As `flowkit.Flowkit`, awaitable; an async context manager. Made by `flowkit.aio.open`."""
@@ -265,12 +283,13 @@ def open(
     max_payload: int | str = "8MB",
     logger: logging.Logger | None = None,
     codec: Codec | None = None,
+    capture_logs: str | int | None = "INFO",
 ) -> _Opening:
     """As `flowkit.open`: ``fk = await open(…)``, or ``async with open(…) as fk``."""
     return _Opening(
         lambda: open_flowkit(
             url, worker=worker, workflows=workflows, concurrency=concurrency, durability=durability, clock=clock,
             on_error=on_error, max_payload=max_payload,
-            codec=codec, logger=logger,
+            codec=codec, logger=logger, capture_logs=capture_logs,
         )
     )  # fmt: skip

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from flowkit.client.steering import recover_run, replay_run
+from flowkit.client.resolving import Decision, step_at
+from flowkit.client.rewind import resolvable
+from flowkit.client.steering import recover_run, replay_run, resolve_run
 from flowkit.client.waits import Bulletin
+from flowkit.clock import Clock
 from flowkit.codec import coder
 from flowkit.core.location import check_key, check_name, check_run_id
-from flowkit.definitions import Workflow, known_workflows
-from flowkit.drivers.base import Driver, Duplicate, Ended, Full, NoRun, Result, Send, Steer, Verb
+from flowkit.definitions import Step, Workflow, known_workflows
+from flowkit.definitions.workflows import checked_tags
+from flowkit.drivers.base import Driver, Duplicate, Ended, Full, NoRun, Result, RunRow, RunView, Send, Steer, Tag, Verb
 from flowkit.drivers.writer import Writer
 from flowkit.errors import RunConflict, RunNotFound
 
@@ -25,10 +29,12 @@ class Desk:
     """`workflows` None: all that this process has decorated. `max_payload` is bytes."""
 
     def __init__(
-        self, driver: Driver, writer: Writer, *, workflows: Iterable[Workflow[..., Any]] | None, max_payload: int
-    ) -> None:
+        self, driver: Driver, writer: Writer, *, workflows: Iterable[Workflow[..., Any]] | None, max_payload: int,
+        clock: Clock,
+    ) -> None:  # fmt: skip
         self.driver = driver
         self.writer = writer
+        self.clock = clock
         self.bulletin = Bulletin()
         self.who = f"pid {os.getpid()}"
         self.max_payload = max_payload
@@ -100,3 +106,44 @@ class Desk:
     def replay(self, run_id: str, from_step: str | None) -> None:
         """See `Run.replay`."""
         replay_run(self.driver, self.writer, run_id, from_step, self.who)
+
+    def resolve(
+        self, run_id: str, location: str | None, decide: Callable[[str, Step[..., Any] | None], Decision], *,
+        who: str = "", op: str | None = None, head: int | None = None,
+    ) -> Result | None:  # fmt: skip
+        """See `Run.resolve`. `decide` is asked with the step's location, and its code where that is known here.
+
+        Raises:
+            RunNotFound: there is no such run. The rest as `Run.resolve`.
+        """
+        view = self._view(run_id)
+        found = [entry.location for entry in resolvable(view)]
+        if location is None and len(found) > 1:
+            raise ValueError(f"several steps stopped run {run_id!r}: name one of {', '.join(map(repr, found))}")
+        decision = decide(found[0] if location is None else location, self.step_of(view.row, location or found[0]))
+        now = self.clock.now()
+        return resolve_run(self.driver, self.writer, run_id, decision, who or self.who, now, op=op, head=head)
+
+    def tag(self, run_id: str, add: Sequence[str], remove: Sequence[str], *, who: str = "", op: str | None = None) -> Result:
+        """Put tags on a run and take others off it, whatever its status. A pass that is under way does not see it.
+
+        Raises:
+            RunNotFound: there is no such run. ValueError, InvalidName: a tag that cannot be, or too many.
+        """
+        row = self.driver.get(run_id)
+        if row is None:
+            raise RunNotFound(f"there is no run {run_id!r}")
+        checked_tags([*(tag for tag in row.tags if tag not in remove), *add])
+        wish = Tag(run=run_id, add=checked_tags(add), remove=checked_tags(remove), op=op or uuid.uuid4().hex, who=who or self.who)
+        return self.writer.write(wish)
+
+    def step_of(self, row: RunRow, location: str) -> Step[..., Any] | None:
+        """The step whose entry stands there, where the code of the run's workflow is known here."""
+        return step_at(self.workflow_named(row.workflow), location)
+
+    def _view(self, run_id: str) -> RunView:
+        row = self.driver.get(run_id)
+        view = None if row is None else self.driver.load(row.seq)
+        if view is None:
+            raise RunNotFound(f"there is no run {run_id!r}")
+        return view

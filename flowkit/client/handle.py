@@ -47,6 +47,8 @@ R = TypeVar("R")
 _tagged = coder()
 
 DEFAULT_DATABASE = "flowkit.db"
+INPUT_DIGITS = 32
+"""How much of an input's digest is kept: 128 bits tell two inputs apart, and every run keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +97,15 @@ class Flowkit:
         logger: logging.Logger | None = None,
         grace: float = GRACE_SECONDS,
         patience_seconds: float = 30.0,
+        capture_logs: int | None = logging.INFO,
     ) -> None:
         self.driver = driver
         self._pid = os.getpid()
         self.house = House(
             driver, clock or SystemClock(), on_error=on_error, logger=logger, max_payload=max_payload,
-            patience_seconds=patience_seconds,
+            patience_seconds=patience_seconds, capture=capture_logs,
         )  # fmt: skip
-        self.desk = Desk(driver, self.house.writer, workflows=workflows, max_payload=max_payload)
+        self.desk = Desk(driver, self.house.writer, workflows=workflows, max_payload=max_payload, clock=self.house.clock)
         self.house.news = self.desk.bulletin.post
         self._grace = grace
         self.worker: Worker | None = None
@@ -185,7 +188,7 @@ class Flowkit:
         run_id = f"{workflow.name}-{uuid.uuid4().hex[:12]}" if id is None else check_run_id(id)
         body = workflow.input.encode(args, kwargs, limit=self.desk.max_payload)
         return Start(
-            id=run_id, workflow=workflow.name, input=body, input_hash=hashlib.sha256(body).hexdigest(),
+            id=run_id, workflow=workflow.name, input=body, input_hash=hashlib.sha256(body).hexdigest()[:INPUT_DIGITS],
             tags=workflow.launch.tags, start_at=self.house.clock.now() + workflow.launch.delay, token=uuid.uuid4().hex,
         )  # fmt: skip
 
@@ -274,13 +277,15 @@ def open_flowkit(
     max_payload: int | str = "8MB",
     logger: logging.Logger | None = None,
     codec: Codec | None = None,
+    capture_logs: str | int | None = "INFO",
 ) -> Flowkit:
     """Open a database, and by default work on its runs in the background.
 
     `url` is a SQLite file, ``":memory:"``, or by default ``$FLOWKIT_DB``, else ``flowkit.db`` here. ``worker=False`` only
     starts, sends and reads. `workflows` limits what this worker serves (default: all that are imported), `concurrency` how
     many runs it holds in memory. `durability` ``"process"`` may lose the newest commits on power loss. `codec` encrypts or
-    compresses every value on its way to the store; all who open the database must give the same.
+    compresses every value on its way to the store; all who open the database must give the same. What runs log with `logging` is
+    kept beside their history from the level `capture_logs` on, as far as its loggers let it through; None keeps none.
 
     Raises:
         StoreError, SchemaTooNew: the database cannot be opened. ValueError, TypeError: an argument that cannot be.
@@ -296,6 +301,7 @@ def open_flowkit(
         raise TypeError(f"logger is a logging.Logger, not {logger!r}")
     if clock is not None and not callable(getattr(clock, "now", None)):
         raise TypeError(f"clock is an object whose now() gives UTC epoch seconds, not {clock!r}")
+    level = _level(capture_logs)
     limit = size_bytes(max_payload, "max_payload")
     if limit < 1:
         raise ValueError(f"max_payload is at least 1 byte, not {max_payload!r}")
@@ -310,7 +316,17 @@ def open_flowkit(
         on_error=on_error,
         max_payload=limit,
         logger=logger,
+        capture_logs=level,
     )
+
+
+def _level(given: object) -> int | None:
+    if given is None or (isinstance(given, int) and not isinstance(given, bool) and given >= 0):
+        return given
+    found = logging.getLevelNamesMapping().get(given.upper()) if isinstance(given, str) else None
+    if found is None:
+        raise ValueError(f'capture_logs is a level of logging, such as "INFO", or None for no lines, not {given!r}')
+    return found
 
 
 def _workflows(given: Iterable[object]) -> list[Workflow[..., Any]]:

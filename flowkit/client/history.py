@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import msgspec
 
 from flowkit.codec import coder, decode_error, describe
 from flowkit.core.entry import Entry
+from flowkit.core.resolution import by_hand_of
 from flowkit.drivers.base import BodyRef, Driver
 from flowkit.errors import ErrorInfo, PayloadError
 from flowkit.primitives.branches import Winner, read_branches
@@ -24,7 +26,11 @@ _tagged = coder()
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One recorded operation. Instants are epoch seconds; `args` are those of a step, by name."""
+    """One recorded operation. Instants are epoch seconds; `args` are those of a step, by name.
+
+    `by_hand` is there if a person resolved the entry: `how` (``value``, ``error`` or ``again``), `reason`, `at`, `who`,
+    `unchecked` (no code was at hand to check it), and `args`, those that were changed.
+    """
 
     location: str
     kind: str
@@ -38,6 +44,7 @@ class HistoryEntry:
     settled_at: float | None
     due_at: float | None = None
     source: str = ""
+    by_hand: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,7 @@ def read_entry(driver: Driver, run: int, entry: Entry, *, archived: bool = False
         location=entry.location, kind=entry.kind, status=entry.status, attempts=entry.attempts,
         args=None if args is None else _value(args), output=_output(entry), error=entry_error(entry), seq=entry.seq,
         created_at=entry.created_at, settled_at=entry.settled_at, due_at=entry.due_at, source=entry.source,
+        by_hand=_by_hand(entry),
     )  # fmt: skip
 
 
@@ -87,6 +95,16 @@ def read_error(body: bytes) -> ErrorInfo:
         known = shown if isinstance(shown, dict) else {"type": "PayloadError", "message": str(shown)}
         kind, message, traceback = (str(known.get(name, "")) for name in ("type", "message", "traceback"))
         return ErrorInfo(kind, message, traceback)
+
+
+def _by_hand(entry: Entry) -> dict[str, Any] | None:
+    given = by_hand_of(entry)
+    if given is None:
+        return None
+    args = {name: _value(bytes(raw)) for name, raw in given.args.items()}
+    return {
+        "how": given.how, "reason": given.reason, "at": given.at, "who": given.who, "unchecked": given.unchecked, "args": args,
+    }  # fmt: skip
 
 
 def _value(body: bytes) -> Any:

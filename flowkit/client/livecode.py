@@ -8,9 +8,10 @@ executed: annotations, defaults and source lines are texts.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 __all__ = [
+    "Answer",
     "Cause",
     "CodeInfo",
     "CodeState",
@@ -19,10 +20,15 @@ __all__ = [
     "LoadError",
     "Parameter",
     "ParameterKind",
+    "ResolveWish",
     "SourceLine",
     "StartAnswer",
     "StartWish",
     "StepInfo",
+    "TriedStep",
+    "TriesUndoing",
+    "UndoTrial",
+    "UndoWish",
     "WorkflowInfo",
 ]
 
@@ -49,12 +55,18 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepInfo:
-    """A step that a workflow's file defines. `source` is ``file:line``."""
+    """A step that a workflow's file defines. `source` is ``file:line``, `returns` what it gives, as a form asks for it,
+    `handler` its rollback with ``file:line``.
+    """
 
     name: str
     source: str = ""
     doc: str = ""
     at_most_once: bool = False
+    returns: Parameter | None = None
+    parameters: tuple[Parameter, ...] = ()
+    has_rollback: bool = False
+    handler: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +82,8 @@ class WorkflowInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """One reason why runs do not fit the loaded code. `lines` are what to add at `source`; empty: none was found.
+    """One reason why runs do not fit the loaded code. `lines` are what to add, the first at `source`; empty: none was found.
+    `places` say where each of them goes, such as "app.py:27, before `charge(order)`"; left out, all go to `source`.
 
     `missing` are the places of entries that the code no longer makes in the runs `run_ids`: locations, turns without number.
     """
@@ -85,6 +98,7 @@ class Cause:
     advice: str = ""
     run_ids: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +162,37 @@ class StartWish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResolveWish:
+    """What a form gives in place of the step at `location`, which stopped `run`.
+
+    `how` is ``value``, ``nothing``, ``error`` or ``again``; `value` and `arguments` are JSON texts. `op` makes it happen once,
+    `seen` is the head from which the form was made.
+    """
+
+    run: str
+    location: str
+    how: str
+    reason: str
+    op: str
+    who: str
+    seen: int | None = None
+    value: str = ""
+    type: str = ""
+    text: str = ""
+    arguments: dict[str, str] = field(default_factory=dict)
+    rollback: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a wish. `done`: it happened, now or when it was first asked; else `message` says why not."""
+
+    outcome: Literal["done", "moved", "refused", "missing", "faulty"]
+    message: str = ""
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """What is wrong with one field: a parameter's name, ``id``, ``delay``, or ``""`` for the whole."""
 
@@ -164,6 +209,40 @@ class StartAnswer:
     faults: tuple[Fault, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class UndoWish:
+    """That the rollback of `run` be tried."""
+
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriedStep:
+    """A step that owes a rollback: the handler that the loaded code has for it, with ``file:line``, or why it has none."""
+
+    location: str
+    handler: str = ""
+    source: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoTrial:
+    """What a trial of a rollback found, in the order of undoing. `problem` is about the whole: nothing would be undone."""
+
+    problem: str = ""
+    steps: tuple[TriedStep, ...] = ()
+
+
+@runtime_checkable
+class TriesUndoing(Protocol):
+    """Code that can try a rollback without doing it."""
+
+    def try_undoing(self, run_id: str) -> UndoTrial:
+        """Make a frozen pass of the run; may block for seconds."""
+        ...
+
+
 class CodeInfo(Protocol):
     """The code that is loaded. All methods may be called from any thread; `start` may block for seconds."""
 
@@ -173,6 +252,10 @@ class CodeInfo(Protocol):
 
     def start(self, wish: StartWish) -> StartAnswer:
         """Check the arguments as `Flowkit.start` does, and start the run."""
+        ...
+
+    def resolve(self, wish: ResolveWish) -> Answer:
+        """Give a step's outcome, checked by its code."""
         ...
 
     def kill(self) -> None:

@@ -11,14 +11,21 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
+from flowkit.client.export import Export
 from flowkit.client.facts import plain_error
+from flowkit.client.filters import RunFilter, RunList, query_of
+from flowkit.client.searching import search
 from flowkit.client.tally import Tally
+from flowkit.client.undoing import UndoMap, undo_map
 from flowkit.codec import describe
+from flowkit.core.bulk import Bulk
 from flowkit.core.entry import Entry, FailedAttempt, Message
+from flowkit.core.graph import Graph
+from flowkit.core.line import Line
 from flowkit.core.run import STATUSES
 from flowkit.definitions.manifest import Manifest, read_manifest
-from flowkit.drivers.base import BodyRef, RunQuery, RunRow, WorkerRow
-from flowkit.drivers.survey import Deed, Rewound, Stop, Surveyed
+from flowkit.drivers.base import BodyRef, LineQuery, RunQuery, RunRow, WorkerRow
+from flowkit.drivers.survey import Deed, Recorded, Rewound, Stop, Surveyed
 from flowkit.errors import ErrorInfo, PayloadError
 from flowkit.registry import project_code
 from flowkit.runtime.serving import Serving, read_serving
@@ -51,29 +58,11 @@ class Count:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFilter:
-    """Which runs a list shows; fields left out do not filter."""
-
-    statuses: tuple[str, ...] = ()
-    workflow: str | None = None
-    tag: str | None = None
-    since: float | None = None
-    until: float | None = None
-    id_prefix: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunList:
-    """A page of runs, newest first. `next` is the seq after which the next page begins."""
-
-    rows: tuple[RunRow, ...]
-    next: int | None
-
-
 @dataclass(frozen=True, slots=True)
 class Body:
-    """One stored value. `damage` says why it cannot be read, if so; `size` how large it is where only its beginning is here."""
+    """One stored value. `damage` says why it cannot be read, if so: `data` is then what can be shown of it and no value; `size`
+    is how large it is where only its beginning is here.
+    """
 
     data: bytes | None
     damage: str = ""
@@ -81,7 +70,7 @@ class Body:
 
     def plain(self) -> object:
         """The value as plain JSON data, types described and nothing imported."""
-        return None if self.data is None else describe(self.data)
+        return None if self.data is None or self.damage else describe(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +106,30 @@ class Reader:
 
     def runs(self, asked: RunFilter, *, after: int | None = None, limit: int = 50) -> RunList:
         """A page of the runs that `asked` lets through."""
-        rows = self._driver.runs(_query(asked, after=after, limit=limit + 1))
-        return RunList(tuple(rows[:limit]), rows[limit - 1].seq if len(rows) > limit else None)
+        if asked.searches:
+            return self._sought(asked, after, limit)
+        query = query_of(asked, after=after, limit=limit + 1)
+        rows = self._driver.runs(query)
+        next = rows[limit - 1].seq if len(rows) > limit else None
+        ordered = asked.id_prefix is None or asked.tag is not None  # the first ids are not the newest runs
+        cut = 0 if self._survey is None or (ordered and next is not None) else self._survey.cut(query)
+        return RunList(tuple(rows[:limit]), next, cut)
+
+    def _sought(self, asked: RunFilter, after: int | None, limit: int) -> RunList:
+        query = query_of(asked, after=after, limit=limit)
+        sought = search(self._driver, self._survey, query, error=asked.error, input=asked.input)
+        if sought.partial:
+            return RunList(sought.rows, sought.next, sought.looked_at, out_of_time=True)
+        cut = 0 if self._survey is None or sought.next is not None else self._survey.cut(query)
+        return RunList(sought.rows, sought.next, cut)
 
     def newer(self, asked: RunFilter, top: int, limit: int = 100) -> Count:
         """How many runs that `asked` lets through are newer than the one with seq `top`."""
-        found = len(self._driver.runs(_query(asked, newer_than=top, limit=limit)))
+        query = query_of(asked, newer_than=top, limit=limit)
+        if asked.searches:
+            found = len(search(self._driver, self._survey, query, error=asked.error, input=asked.input).rows)
+        else:
+            found = len(self._driver.runs(query))
         return Count(found, found == limit)
 
     def near(self, id: str, limit: int = 5) -> tuple[str, ...]:
@@ -182,6 +189,14 @@ class Reader:
         """What a project's code consists of, as far as a worker has told."""
         return read_manifest(self._driver.manifest(code))
 
+    def graph(self, code: str, workflow: str) -> Graph | None:
+        """What this workflow's code can do, as a worker read it; None if none has told."""
+        return self.manifest(code).graphs.get(workflow)
+
+    def short_code(self, code: str) -> str:
+        """The project's code in what a program that loads it calls it."""
+        return project_code(code)
+
     def workers(self) -> tuple[WorkerRow, ...]:
         """Those that execute runs, dead ones included."""
         return tuple(worker for worker in self._driver.workers() if worker.kind == "worker")
@@ -192,7 +207,17 @@ class Reader:
 
     def deed(self, op: str) -> Deed | None:
         """The verb that was carried out under this op, as far as the store tells."""
-        return None if self._survey is None else self._survey.deed(op)
+        if self._survey is not None:
+            return self._survey.deed(op)
+        return self._driver.deed(op) if isinstance(self._driver, Recorded) else None
+
+    def bulk(self, seq: int) -> Bulk | None:
+        """The bulk with this number."""
+        return self._driver.bulk(seq)
+
+    def bulks(self, limit: int = 50, *, before: int | None = None) -> tuple[Bulk, ...]:
+        """Bulks, newest first, with a number below `before`."""
+        return tuple(self._driver.bulks(limit, before=before))
 
     # --- a run's history --------------------------------------------------------------------------------------------
 
@@ -248,6 +273,19 @@ class Reader:
 
     # --- values -----------------------------------------------------------------------------------------------------
 
+    def undoing(self, row: RunRow) -> UndoMap:
+        """What a rollback of the run would undo, and what stays done.
+
+        Raises:
+            PayloadError: a stored checksum does not match.
+        """
+        view = self._driver.load(row.seq)
+        return UndoMap() if view is None else undo_map(view)
+
+    def export(self, row: RunRow, *, reveals: bool = False) -> Export:
+        """The whole run, to be written out piece by piece; secrets are masked unless it `reveals` them."""
+        return Export(self._driver, row, self.now(), reveals)
+
     def body(
         self, run: int, field: Field, entry: int | None = None, *, archived: int | None = None, most: int | None = None
     ) -> Body:
@@ -265,7 +303,8 @@ class Reader:
                 return Body(self._survey.body_aside(ref, archived))
             return Body(self._driver.body(ref))
         except PayloadError as error:
-            return Body(None, str(error))
+            begun = None if self._survey is None or archived is not None else self._survey.beginning(ref, 0, _BEGINNING)
+            return Body(None, str(error)) if begun is None else Body(begun[0], str(error), begun[1])
 
     def end(self, run: int) -> RunEnd:
         """Why a run failed or is blocked."""
@@ -297,12 +336,30 @@ class Reader:
         except PayloadError:
             return ()
 
+    # --- the log ----------------------------------------------------------------------------------------------------
 
-def _query(asked: RunFilter, *, after: int | None = None, newer_than: int | None = None, limit: int) -> RunQuery:
-    return RunQuery(
-        statuses=asked.statuses, workflow=asked.workflow, tag=asked.tag, since=asked.since, until=asked.until,
-        id_prefix=asked.id_prefix, after=after, newer_than=newer_than, limit=limit,
-    )  # fmt: skip
+    def lines(
+        self,
+        run: int,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        location: str | None = None,
+        level: int = 0,
+        limit: int = 200,
+    ) -> tuple[Line, ...]:
+        """What a run logged, in order; `after` and `before` are as in `window`. Of one location, of no lower level, if asked."""
+        query = LineQuery(run=run, after=after, before=before, location=location, level=level, limit=limit)
+        return tuple(self._driver.lines(query))
+
+    def newest_line(self, run: int) -> int:
+        """The number of the newest line, 0 if there is none."""
+        found = self.lines(run, before=_LAST_SEQ, limit=1)
+        return found[0].seq if found else 0
+
+    def last_lines(self, run: int, *, location: str | None = None, level: int = 0, limit: int = 200) -> tuple[Line, ...]:
+        """The newest lines, in order."""
+        return self.lines(run, before=_LAST_SEQ, location=location, level=level, limit=limit)
 
 
 def _capped(number: int) -> Count:

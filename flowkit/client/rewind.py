@@ -1,4 +1,4 @@
-"""What `recover()` and `replay()` change in a history. Pure: a view in, a plan out; nothing is written here.
+"""What `recover()`, `replay()` and `resolve()` change in a history. Pure: a view in, a plan out; nothing is written here.
 
 Both begin with entries that must run again. What lies around such an entry and has settled must be entered again, so it is
 *reopened*: a join or race forgets how that branch ended, a loop goes back to that turn. An entry that changes is archived as
@@ -9,22 +9,25 @@ inbox, to its old place.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
+from flowkit.client.resolving import Decision
 from flowkit.core.entry import Entry, Message
 from flowkit.core.ledger import COMPOSITES
 from flowkit.core.location import ROOT, nested, split, turn_of
+from flowkit.core.resolution import ByHand, edited_args
 from flowkit.drivers.base import Driver, RunView
 from flowkit.errors import RunConflict
 from flowkit.primitives.branches import read_branches
 from flowkit.primitives.loop import read_loop
 from flowkit.primitives.messages import requeued
 
-__all__ = ["Rewind", "recovery_of", "replay_of"]
+__all__ = ["Rewind", "recovery_of", "replay_of", "resolution_of", "resolvable"]
 
 _FAILED = ("failed", "exhausted")
 
@@ -49,18 +52,77 @@ def recovery_of(view: RunView, driver: Driver) -> Rewind | None:
         return None
     if view.row.ending:
         return _continued_rollback(view)
+    return _forward(view, driver, lambda history, entry: history.restart(entry))
+
+
+def _forward(view: RunView, driver: Driver, restart: Callable[[_History, Entry], None]) -> Rewind:
+    """What failed starts over, each entry by `restart`; what came after it on its path is set aside."""
     history = _History(view.entries)
     culprits = history.culprits(view.failed_entry or 0)
     gone = [later for culprit in culprits for later in history.later_on_path(culprit)]
     for entry in gone:
         history.archive(entry)
     for entry in culprits:
-        history.restart(entry)
+        restart(history, entry)
+    done = {entry.seq for entry in culprits}
     for entry in list(history.entries.values()):
-        if entry.status in _FAILED and not history.went_on(entry) and not history.lost_a_race(entry.location):
+        unhandled = entry.status in _FAILED and entry.seq not in done
+        if unhandled and not history.went_on(entry) and not history.lost_a_race(entry.location):
             history.restart(entry)
     history.restart_all("rolled_back")
     return history.plan("pending", _requeue(view, gone, driver))
+
+
+def resolvable(view: RunView) -> list[Entry]:
+    """The failed steps that stopped this run, innermost last: those whose outcome a person may give.
+
+    Raises:
+        RunConflict: there is none, and why.
+    """
+    row = view.row
+    if row.status != "failed":
+        raise RunConflict(f"run {row.id!r} is {row.status}: only a step that stopped a failed run can be resolved")
+    if row.ending or row.undone:
+        raise RunConflict(f"run {row.id!r} has begun to be rolled back, so none of its steps can be resolved; recover() it")
+    found = [each for each in _History(view.entries).culprits(view.failed_entry or 0) if each.kind == "step"]
+    found = [each for each in found if each.status in _FAILED]
+    if not found:
+        raise RunConflict(f"run {row.id!r} was not stopped by a step; recover() or replay() it")
+    return found
+
+
+def resolution_of(view: RunView, decision: Decision, by_hand: ByHand, driver: Driver) -> Rewind:
+    """The plan by which a failed run goes on with what a person gave; the rest is as in a recovery.
+
+    Raises:
+        ValueError: the step did not stop the run. RunConflict: no step did, or the run's status does not allow it.
+    """
+    found = resolvable(view)
+    if decision.location not in [each.location for each in found]:
+        names = ", ".join(repr(each.location) for each in found)
+        raise ValueError(f"{decision.location!r} did not stop run {view.row.id!r}: it was stopped by {names}")
+    settled_at = _after(view.entries, by_hand.at)
+
+    def restart(history: _History, entry: Entry) -> None:
+        if entry.location != decision.location:
+            history.restart(entry)
+        elif by_hand.how == "again":
+            history.restart(entry)
+            history.change(history.entries[entry.location], by_hand=by_hand.encode())
+        else:
+            history.change(
+                entry, status="completed" if decision.error is None else "failed", settled_at=settled_at, due_at=None, patch=None,
+                output=decision.output, error=decision.error, rollback="owes" if decision.owes else "", by_hand=by_hand.encode(),
+            )  # fmt: skip
+            history.reopen_around(entry.location)
+
+    return _forward(view, driver, restart)
+
+
+def _after(entries: Iterable[Entry], now: float) -> float:
+    """`now`, or the next instant after the newest settlement, so that the order of completion is never lost."""
+    newest = max((entry.settled_at for entry in entries if entry.settled_at is not None), default=now)
+    return now if now > newest else math.nextafter(newest, math.inf)
 
 
 def _continued_rollback(view: RunView) -> Rewind:
@@ -209,7 +271,7 @@ class _History:
         else:
             self.change(
                 entry, status="pending", attempts=0, started_at=None, settled_at=None, due_at=None, rollback="", output=None,
-                error=None, patch=None,
+                error=None, patch=None, by_hand=entry.by_hand if edited_args(entry) else None,
             )  # fmt: skip
         self.reopen_around(entry.location)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
+
+from msgspec import UNSET
 
 from flowkit.client.desk import Desk
 from flowkit.client.history import HistoryEntry, Snapshot, history_of, read_error
 from flowkit.client.requests import answer_to, failure_of
+from flowkit.client.resolving import decided
 from flowkit.client.waits import wait_until
 from flowkit.codec import coder
 from flowkit.core.run import TERMINAL
@@ -182,6 +185,37 @@ class Run(Generic[R]):
             ValueError: there is no such entry. RunConflict: the run is `running` or `rolling_back`.
         """
         self.desk.replay(self.id, from_step)
+
+    def resolve(
+        self,
+        step: str | None = None,
+        *,
+        reason: str,
+        value: Any = UNSET,
+        error: BaseException | None = None,
+        again: bool = False,
+        args: Mapping[str, Any] | None = None,
+        rollback: bool = True,
+    ) -> None:
+        """Give the outcome of the step that stopped a failed run, and let the run go on; the rest is as in `recover`.
+
+        Exactly one of: its `value` (None: nothing), the `error` that the workflow sees as its terminal failure, or `again`,
+        which `args` (parameter → value) do with other arguments. `step` is its location, needed where several stopped the
+        run. The step's rollback gets the value, unless `rollback` is False. `reason` is kept in the entry.
+
+        Raises:
+            RunConflict: the run is not failed, no step stopped it, or it has begun to be rolled back. ValueError: another
+            step, or not exactly one outcome. PayloadError: the value does not fit the step's annotation.
+        """
+        self.desk.resolve(
+            self.id,
+            step,
+            lambda location, code: decided(
+                location, code, reason=reason, value=value, error=error, again=again, args=args, rollback=rollback,
+                limit=self.desk.max_payload,
+            ),
+        )  # fmt: skip
+        self.desk.bulletin.post(self.seq)
 
     def _steer(self, verb: Verb) -> None:
         if not isinstance(self.desk.steer(self.id, verb), Ended):

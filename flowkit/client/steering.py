@@ -1,4 +1,4 @@
-"""`recover` and `replay`: computed from a read, and written only if nothing moved meanwhile."""
+"""`recover`, `replay` and `resolve`: computed from a read, and written only if nothing moved meanwhile."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from dataclasses import replace
 
 import msgspec
 
-from flowkit.client.rewind import Rewind, recovery_of, replay_of
+from flowkit.client.resolving import Decision
+from flowkit.client.rewind import Rewind, recovery_of, replay_of, resolution_of
 from flowkit.core.change import Change, Finish
 from flowkit.core.entry import Entry
+from flowkit.core.resolution import ByHand
 from flowkit.drivers.base import BodyRef, Driver, Lost, Moved, Result, RunView
 from flowkit.drivers.writer import Writer
 from flowkit.errors import RunConflict, RunNotFound
 
-__all__ = ["recover_run", "replay_run"]
+__all__ = ["recover_run", "replay_run", "resolve_run"]
 
 _TRIES = 100
 
@@ -43,6 +45,26 @@ def replay_run(
 ) -> Result | None:
     """A run starts over from an entry, or from its top; `op` and `head` as in `recover_run`."""
     return _rewind(driver, writer, run_id, who, "replay", lambda view: replay_of(view, from_step, driver), op, head)
+
+
+def resolve_run(
+    driver: Driver,
+    writer: Writer,
+    run_id: str,
+    decision: Decision,
+    who: str,
+    now: float,
+    *,
+    op: str | None = None,
+    head: int | None = None,
+) -> Result | None:
+    """A failed run goes on with what a person gave for the step that stopped it; `op` and `head` as in `recover_run`."""
+    given = decision.output is not None, decision.error is not None
+    by_hand = ByHand(
+        how="value" if given[0] else "error" if given[1] else "again", reason=decision.reason, at=now, who=who,
+        args=decision.args, unchecked=decision.unchecked,
+    )  # fmt: skip
+    return _rewind(driver, writer, run_id, who, "resolve", lambda view: resolution_of(view, decision, by_hand, driver), op, head)
 
 
 def _rewind(

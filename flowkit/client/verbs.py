@@ -8,24 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from flowkit.client.facts import loop_facts
-from flowkit.client.rewind import Rewind, recovery_of, replay_of
+from flowkit.client.livecode import Answer, ResolveWish
+from flowkit.client.resolving import Form, decided_outside
+from flowkit.client.rewind import Rewind, recovery_of, replay_of, resolvable
 from flowkit.client.steering import recover_run, replay_run
+from flowkit.client.undoing import UndoMap, undo_map
 from flowkit.codec import coder
 from flowkit.core.entry import Entry
 from flowkit.core.location import check_key, check_name
 from flowkit.core.run import OPEN
 from flowkit.drivers.base import Duplicate, Ended, Full, Moved, NoRun, Result, RunView, Send, Steer, Steered, Verb
-from flowkit.errors import FlowkitError, InvalidName, PayloadError, RunConflict
+from flowkit.errors import FlowkitError, InvalidName, PayloadError, RunConflict, RunNotFound
 
 if TYPE_CHECKING:
     from flowkit.client.handle import Flowkit
 
-__all__ = ["OFFERED", "Answer", "RewindPlan", "Undo", "Verbs"]
+__all__ = ["OFFERED", "Answer", "RewindPlan", "Verbs"]
 
 _tagged = coder()
 _NO_HEAD = -1
@@ -42,15 +45,6 @@ OFFERED: dict[str, frozenset[str]] = {
     "send": frozenset(OPEN),
 }
 """The statuses of a run in which each verb makes sense."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a wish. `done`: it happened, now or when it was first asked; else `message` says why not."""
-
-    outcome: Literal["done", "moved", "refused", "missing", "faulty"]
-    message: str = ""
-    status: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,24 +65,16 @@ class RewindPlan:
     pruned: tuple[tuple[str, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Undo:
-    """What a cancel with rollback would undo, in that order, and what stays done."""
-
-    owing: tuple[str, ...]
-    staying: tuple[str, ...]
-
-
 class Verbs:
     """Steers the runs of an open `Flowkit` on behalf of `who`."""
 
     def __init__(self, flowkit: Flowkit, who: str) -> None:
         self._flowkit = flowkit
-        self._who = who
+        self.who = who
 
     def steer(self, id: str, verb: Verb, op: str, *, seen: int | None = None) -> Answer:
         """Carry out a verb once. With `seen` the run must still have that head."""
-        return self._write(id, Steer(run=id, verb=verb, op=op, who=self._who, head=seen))
+        return self._write(id, Steer(run=id, verb=verb, op=op, who=self.who, head=seen))
 
     def repeated(self, id: str, op: str) -> Answer | None:
         """The first answer, if this wish was carried out before; for stores that do not tell of their verbs. Changes nothing."""
@@ -98,7 +84,7 @@ class Verbs:
     def recover(self, id: str, op: str, *, seen: int | None = None) -> Answer:
         """As `Run.recover`."""
         try:
-            result = recover_run(self._flowkit.driver, self._flowkit.desk.writer, id, self._who, op=op, head=seen)
+            result = recover_run(self._flowkit.driver, self._flowkit.desk.writer, id, self.who, op=op, head=seen)
         except (RunConflict, PayloadError) as error:
             return Answer("refused", str(error))
         return self._posted(id, result)
@@ -106,10 +92,37 @@ class Verbs:
     def replay(self, id: str, op: str, location: str | None, *, seen: int | None = None) -> Answer:
         """As `Run.replay`."""
         try:
-            result = replay_run(self._flowkit.driver, self._flowkit.desk.writer, id, location, self._who, op=op, head=seen)
+            result = replay_run(self._flowkit.driver, self._flowkit.desk.writer, id, location, self.who, op=op, head=seen)
         except (RunConflict, PayloadError) as error:
             return Answer("refused", str(error))
         except ValueError as error:
+            return Answer("faulty", str(error))
+        return self._posted(id, result)
+
+    def resolve(self, wish: ResolveWish) -> Answer:
+        """As `Run.resolve`, with values as JSON texts; they are checked where the code of the run's workflow is known here."""
+        desk = self._flowkit.desk
+        try:
+            form = _form_of(wish)
+            result = desk.resolve(
+                wish.run, wish.location, lambda location, step: decided_outside(location, step, form, desk.max_payload),
+                who=wish.who or self.who, op=wish.op, head=wish.seen,
+            )  # fmt: skip
+        except RunNotFound as error:
+            return Answer("missing", str(error))
+        except RunConflict as error:
+            return Answer("refused", str(error))
+        except (PayloadError, ValueError, TypeError, RecursionError) as error:
+            return Answer("faulty", str(error))
+        return self._posted(wish.run, result)
+
+    def tag(self, id: str, op: str, add: Sequence[str], remove: Sequence[str]) -> Answer:
+        """Put tags on a run and take others off it, once."""
+        try:
+            result = self._flowkit.desk.tag(id, add, remove, who=self.who, op=op)
+        except RunNotFound as error:
+            return Answer("missing", str(error))
+        except (FlowkitError, ValueError, TypeError) as error:
             return Answer("faulty", str(error))
         return self._posted(id, result)
 
@@ -119,7 +132,7 @@ class Verbs:
             value = msgspec.json.decode(data) if data.strip() else None
             body = _tagged.encode(value, limit=self._flowkit.house.host.max_payload)
             message = Send(
-                to=id, message_id=op, name=check_name(name, "message name"), body=body, key=check_key(key), sender=self._who
+                to=id, message_id=op, name=check_name(name, "message name"), body=body, key=check_key(key), sender=self.who
             )
         except (msgspec.DecodeError, InvalidName, PayloadError, RecursionError, UnicodeDecodeError) as error:
             return Answer("faulty", str(error))
@@ -161,6 +174,16 @@ class Verbs:
             return RewindPlan(rollback=stuck[-1] if stuck else view.row.current or "its rollback")
         return _planned(view, lambda: recovery_of(view, self._flowkit.driver), f"the run is {view.row.status}, not failed")
 
+    def resolvable(self, id: str) -> tuple[int, ...] | str:
+        """The seqs of the steps whose outcome can be given, or why there is none."""
+        view = self._view(id)
+        if view is None:
+            return f"there is no run {id!r}"
+        try:
+            return tuple(entry.seq for entry in resolvable(view))
+        except RunConflict as error:
+            return str(error)
+
     def replaying(self, id: str, location: str | None) -> RewindPlan:
         """What `replay` from there would do now."""
         view = self._view(id)
@@ -168,17 +191,10 @@ class Verbs:
             return RewindPlan(refused=f"there is no run {id!r}")
         return _planned(view, lambda: replay_of(view, location, self._flowkit.driver), "there is nothing to replay")
 
-    def undoing(self, id: str) -> Undo:
+    def undoing(self, id: str) -> UndoMap:
         """What a cancel with rollback would undo."""
         view = self._view(id)
-        entries: Sequence[Entry] = () if view is None else view.entries
-        owing = sorted((entry for entry in entries if entry.rollback == "owes"), key=lambda e: e.settled_at or 0.0, reverse=True)
-        staying = [
-            entry.location
-            for entry in entries
-            if entry.kind in ("step", "send") and entry.status == "completed" and entry.rollback != "owes"
-        ]
-        return Undo(tuple(entry.location for entry in owing), tuple(staying))
+        return UndoMap() if view is None else undo_map(view)
 
     def _view(self, id: str) -> RunView | None:
         row = self._flowkit.driver.get(id)
@@ -208,6 +224,19 @@ def _planned(view: RunView, plan: Callable[[], Rewind | None], nothing: str) -> 
         pruned=tuple(_pruned(before[seq] for seq in gone if seq in before)),
         kept=sum(entry.kind == "step" and entry.status == "completed" and entry.seq not in touched for entry in view.entries),
     )
+
+
+def _form_of(wish: ResolveWish) -> Form:
+    value = _parsed(wish.value, "the value") if wish.how == "value" else None
+    args = {name: _parsed(text, f"argument {name!r}") for name, text in wish.arguments.items()}
+    return Form(how=wish.how, reason=wish.reason, value=value, type=wish.type, text=wish.text, args=args, rollback=wish.rollback)
+
+
+def _parsed(text: str, what: str) -> object:
+    try:
+        return msgspec.json.decode(text.encode("utf-8", "replace"))
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{what} is not JSON: {error}") from error
 
 
 def _pruned(gone: Iterable[Entry]) -> Iterator[tuple[str, int]]:

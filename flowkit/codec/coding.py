@@ -31,13 +31,14 @@ _SORTING = msgspec.json.Encoder(order="deterministic")
 class Coder:
     """Encodes and decodes the values of one `annotation`. Get one from `coder()`."""
 
-    __slots__ = ("_conforms", "_read", "_write", "annotation")
+    __slots__ = ("_conforms", "_open", "_read", "_write", "annotation")
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
         self._read: Callable[[bytes], Any] = from_json
         self._write: Callable[[Any], bytes] = to_json
         self._conforms: Check = is_plain
+        self._open = True
         if annotation is Any or annotation is object:
             return
         try:
@@ -47,6 +48,7 @@ class Coder:
         conforming = conformance(annotation)
         self._read = reader.decode
         self._conforms = conforming.check
+        self._open = False
         if conforming.sorted_sets:
             self._write = _SORTING.encode
 
@@ -88,6 +90,13 @@ class Coder:
             return self._read(body)
         except Exception as exc:  # msgspec's own errors, and those of users' __post_init__ and validators
             raise self._unreadable(body, exc) from exc
+
+    def admits(self, value: Any) -> bool:
+        """Whether `value` is what the annotation says; of one that nothing is known of, whether it is an instance."""
+        if not self._open:
+            return bool(self._conforms(value, 0))
+        annotation = self.annotation
+        return annotation in (Any, object) or not isinstance(annotation, type) or isinstance(value, annotation)
 
     def copy(self, value: Any) -> Any:
         """What a replay will see in place of `value`."""

@@ -8,7 +8,10 @@ import msgspec
 
 from flowkit.core.entry import Entry, FailedAttempt, Message
 
-__all__ = ["Change", "Finish", "Outgoing", "Park", "Reply"]
+__all__ = ["REWINDS", "Change", "Finish", "Outgoing", "Park", "Reply"]
+
+REWINDS: frozenset[str] = frozenset(("recover", "replay", "resolve"))
+"""The bumps of verbs that rewrite a history. They apply to a paused run, too."""
 
 
 class Park(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -59,13 +62,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     epoch: int
     head: int
     bump: str = ""
-    """``"recover"``, ``"replay"`` or ``"block"``: epoch + 1 and no owner afterwards; replay is counted in the row, and block
+    """One of `REWINDS` or ``"block"``: epoch + 1 and no owner afterwards; replay is counted in the row, and block
     adds `code` to `tried`. Empty for an ordinary commit of the owner."""
     code: str = ""
     """With `bump` ``"block"``: the fingerprint of the code that does not fit, where a check found that out and no pass under
     it was made; empty: the row's `code`."""
     op: str = ""
-    """Id of a recover or replay: its row in `steering`, in the same transaction; a used one is answered `Duplicate`."""
+    """Id of a recover, replay or resolve: its row in `steering`, in the same transaction; a used one is answered `Duplicate`."""
     who: str = ""
     add: Sequence[Entry] = ()
     """New entries; an existing (run, seq) aborts the write."""

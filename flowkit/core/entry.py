@@ -27,7 +27,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Instants are epoch seconds. `settled_at` is set exactly when the status is final. `rollback` is ``""``, ``"owes"`` or
     ``"done"``. `round` counts recoveries. `source` is ``file:line`` of the call. `due_at` is the deadline of a sleep or a
     receive, or the instant of the next retry. `size` is that of `output`, `error` and `args` together,
-    filled by the driver; `args_crc` is the crc32 of `args`, which a pass compares without loading them.
+    filled by the driver; `args_crc` is the crc32 of `args`, which a pass compares without loading them. `by_hand` is the record
+    of what a person decided in place of the code (`core.resolution`), None for nearly all.
     """
 
     seq: int
@@ -49,6 +50,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: bytes | None = None
     patch: bytes | None = None
     args: bytes | None = None
+    by_hand: bytes | None = None
 
     @property
     def settled(self) -> bool:

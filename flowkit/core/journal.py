@@ -154,7 +154,8 @@ class Journal:
         return entry
 
     def _note_call(self, trial: Trial, visits: Visits, name: str, seq: int | None, new: bool, source: str) -> None:
-        if new and visits.strays and pattern(nested(visits.path, name)) in trial.guarded:
+        if new and visits.strays and (pattern(nested(visits.path, name)), source) in trial.guarded:
+            trial.skipped.append(Called(visits.path, name, seq, source))
             visits.used.discard(name)
             visits.numbers.clear()
             raise Skipped

@@ -32,14 +32,16 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """`removed` and `guarded` are patterns of locations, `renamed` new names of steps with the old ones, which they are given
-    explicitly; `calls` are those made so far, in order; `effects` those that the code was kept from having.
+    """`removed` are patterns of locations, `guarded` such with the ``file:line`` of the call behind the gate, `renamed` new names
+    of steps with the old ones, which they are given explicitly. `calls` are those made so far, in order, without the `skipped`
+    ones; `effects` those that the code was kept from having.
     """
 
     removed: frozenset[str] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict)
-    guarded: frozenset[str] = frozenset()
+    guarded: frozenset[tuple[str, str]] = frozenset()
     calls: list[Called] = field(default_factory=list)
+    skipped: list[Called] = field(default_factory=list)
     effects: list[BaseException] = field(default_factory=list)
 
 

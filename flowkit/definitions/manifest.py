@@ -1,4 +1,4 @@
-"""What a project's code consists of: its workflows, the steps that each can reach, and hashes of the bodies.
+"""What a project's code consists of: its workflows with their graphs, the steps that each can reach, and hashes of the bodies.
 
 A hash is that of the parsed source, so that a comment or another line break is no change. Steps are found by following names
 from the workflow through the functions that it calls; one that is made inside a function while it runs is not found. The
@@ -18,17 +18,27 @@ from typing import Any
 
 import msgspec
 
+from flowkit.core.graph import Graph
+from flowkit.definitions.graphs import graph_of
 from flowkit.definitions.steps import Step
 from flowkit.definitions.workflows import Workflow
 from flowkit.engine.source import PACKAGE
 
-__all__ = ["Manifest", "bodies_of", "manifest_of", "read_manifest", "steps_of"]
+__all__ = ["Manifest", "bodies_of", "hashes_of", "manifest_of", "read_manifest", "steps_of"]
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """Workflow → step → hash of its body, whatever the step is called and decorated with."""
+    """Workflow → step → hash of its body, whatever the step is called and decorated with. `places` is where each workflow's
+    function can be imported from, ``module:name``; `graphs` are what each can do.
+    """
 
     workflows: Mapping[str, Mapping[str, str]] = {}
+    places: Mapping[str, str] = {}
+    graphs: Mapping[str, Graph] = {}
+
+    def also(self, more: Manifest) -> Manifest:
+        """With the workflows of another one of the same code."""
+        return Manifest({**self.workflows, **more.workflows}, {**self.places, **more.places}, {**self.graphs, **more.graphs})
 
     def encode(self) -> bytes:
         """As it is stored."""
@@ -37,7 +47,17 @@ class Manifest(msgspec.Struct, frozen=True):
 
 def manifest_of(workflows: Iterable[Workflow[..., Any]]) -> Manifest:
     """The manifest of the code in which these workflows are."""
-    return Manifest({each.name: {step.name: _body_hash(inspect.unwrap(step)) for step in steps_of(each)} for each in workflows})
+    known = list(workflows)
+    return Manifest(
+        {each.name: hashes_of(each) for each in known},
+        {each.name: f"{each.function.__module__}:{each.function.__qualname__}" for each in known},
+        {each.name: graph_of(each) for each in known},
+    )
+
+
+def hashes_of(workflow: Workflow[..., Any]) -> dict[str, str]:
+    """Step → hash of its body."""
+    return {step.name: _body_hash(inspect.unwrap(step)) for step in steps_of(workflow)}
 
 
 def read_manifest(body: bytes | None) -> Manifest:

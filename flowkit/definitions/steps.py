@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
-from flowkit.codec import signature_coders
+from flowkit.codec import Coder, signature_coders
 from flowkit.core.location import check_name
 from flowkit.core.outcome import Done, Failed, unwrap
 from flowkit.core.retry import RetryPolicy
@@ -128,6 +128,26 @@ class Step(Generic[P, R]):
         if scope.strand.awaits:
             raise WrongColour(f"{self._plan.name}.plain was called in an async workflow, {caller()}. Await the step itself.")
         return call(StepCall(self._plan, args, kwargs), scope)
+
+    @property
+    def returns(self) -> Coder:
+        """The coder of what it returns, by its annotation."""
+        return self._plan.returns
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Its parameters by name, variadic ones left out."""
+        return self._plan.bind.names
+
+    @property
+    def has_rollback(self) -> bool:
+        """Whether something undoes it."""
+        return self._plan.rollback is not None
+
+    @property
+    def rollback(self) -> Callable[..., Any] | None:
+        """What undoes it."""
+        return self._plan.rollback
 
     def options(self, **overrides: Any) -> Step[P, R]:
         """The same step with other options, or another `name`. Takes what `step` takes."""

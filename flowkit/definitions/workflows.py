@@ -70,7 +70,7 @@ class Workflow(Generic[P, R]):
     ) -> Workflow[P, R]:
         """The same workflow, launched otherwise: with these tags, after a delay, or refusing an id that is in use."""
         launch = LaunchOptions(
-            tags=self.launch.tags if tags is None else _tags(tags),
+            tags=self.launch.tags if tags is None else checked_tags(tags),
             delay=self.launch.delay if delay is None else seconds(delay, "delay"),
             if_exists=self.launch.if_exists if if_exists is None else _if_exists(if_exists),
         )
@@ -111,7 +111,7 @@ def workflow(
         raise ValueError("max_crashes must be at least 1")
     if name is not None:
         check_name(name, "workflow name")
-    launch = LaunchOptions(tags=_tags(tags))
+    launch = LaunchOptions(tags=checked_tags(tags))
 
     def decorate(real: Callable[..., Any]) -> Workflow[..., Any]:
         if not callable(real) or isinstance(real, Step):
@@ -133,7 +133,12 @@ def known_workflows() -> dict[str, Workflow[..., Any]]:
     return {name: made for name, made in registry.known().items() if isinstance(made, Workflow)}
 
 
-def _tags(tags: Sequence[str]) -> tuple[str, ...]:
+def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """The tags that a run may have, each once.
+
+    Raises:
+        TypeError, ValueError, InvalidName: more than 16 of them, or one that cannot be.
+    """
     if isinstance(tags, str):
         raise TypeError(f"tags is a sequence of names, not the text {tags!r}: write ({tags!r},)")
     if len(tags) > _MAX_TAGS:

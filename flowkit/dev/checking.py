@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from flowkit.check import Cause as CheckCause
-from flowkit.check import Misfit, Report, check_runs
+from flowkit.check import Line, Misfit, Report, check_runs
 from flowkit.client import livecode
 from flowkit.core.run import OPEN
 from flowkit.definitions import Workflow
@@ -66,8 +66,13 @@ def _live(workflow: str, cause: CheckCause) -> livecode.Cause:
         workflow=workflow, runs=len(cause.runs), recorded=recorded, made=made, location=cause.location,
         source=cause.lines[0].place if cause.lines else "", lines=tuple(line.text for line in cause.lines),
         advice=cause.advice or ("" if cause.lines else cause.message), run_ids=cause.runs,
-        missing=cause.missing,
+        missing=cause.missing, places=tuple(map(_place, cause.lines)),
     )  # fmt: skip
+
+
+def _place(line: Line) -> str:
+    beside = f"`{line.code}`" if line.code else "that line"
+    return f"`{line.place}`, {line.where} {beside}"
 
 
 def _sides(message: str) -> tuple[str, str, str]:

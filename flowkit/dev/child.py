@@ -25,6 +25,8 @@ import msgspec
 
 from flowkit.check import Misfit
 from flowkit.client import Flowkit
+from flowkit.client.livecode import ResolveWish
+from flowkit.client.verbs import Verbs
 from flowkit.core.events import RunError
 from flowkit.definitions import Workflow, known_workflows
 from flowkit.definitions.manifest import bodies_of
@@ -48,20 +50,26 @@ from flowkit.dev.protocol import (
     Loading,
     Order,
     Quiet,
+    Resolve,
+    Resolved,
     Said,
     Spec,
     Start,
     Started,
+    TryUndoing,
+    Undoable,
     Waits,
     Yield,
     decode_order,
     encode,
 )
 from flowkit.dev.starting import start_as_wished
+from flowkit.dev.undoing import try_as_wished
 from flowkit.drivers import memory as memory  # as the next: so that a spare need not import it when it is to load
 from flowkit.drivers import open_driver
 from flowkit.drivers import sqlite as sqlite
 from flowkit.errors import FlowkitError, StoreError
+from flowkit.runtime.capture import let_info_through
 from flowkit.runtime.execution import Execution
 from flowkit.runtime.worker import Worker
 
@@ -107,6 +115,10 @@ class Child:
                     threading.Thread(target=self._give_back, args=(grace, patient), daemon=True).start()
                 case Start(number=number, wish=wish):
                     threading.Thread(target=self._start, args=(number, wish), daemon=True).start()
+                case Resolve(number=number, wish=resolution):
+                    threading.Thread(target=self._resolve, args=(number, resolution), daemon=True).start()
+                case TryUndoing(number=number, run=run):
+                    threading.Thread(target=self._try_undoing, args=(number, run), daemon=True).start()
         if self._worker is not None:
             self._worker.stop(0.0)
 
@@ -188,6 +200,7 @@ class Child:
 
     def _claim(self, gentle: float) -> None:
         assert self._flowkit is not None
+        let_info_through()
         house, sources = self._flowkit.house, self._sources.now()
         misfits, self._misfits = self._misfits, []
         blocked = block_misfits(house.driver, misfits, self._workflows, sources, house.clock.now())
@@ -244,6 +257,14 @@ class Child:
         assert self._flowkit is not None
         answer = start_as_wished(self._flowkit, self._workflows.get(wish.workflow), wish)
         self._tell(Started(number=number, answer=answer))
+
+    def _resolve(self, number: int, wish: ResolveWish) -> None:
+        assert self._flowkit is not None
+        self._tell(Resolved(number=number, answer=Verbs(self._flowkit, wish.who).resolve(wish)))
+
+    def _try_undoing(self, number: int, run: str) -> None:
+        assert self._flowkit is not None
+        self._tell(Undoable(number=number, answer=try_as_wished(self._flowkit, self._workflows, run)))
 
 
 def _never(execution: Execution) -> bool:

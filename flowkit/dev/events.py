@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from flowkit.client.livecode import StartAnswer, StartWish
+from flowkit.client.livecode import Answer, ResolveWish, StartAnswer, StartWish, UndoTrial, UndoWish
 from flowkit.dev.protocol import Word
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ class SavedFiles:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A page wants a run started."""
+    """A page wants a run started, or a step's outcome given."""
 
-    wish: StartWish
-    answer: Future[StartAnswer]
+    wish: StartWish | ResolveWish | UndoWish
+    answer: Future[StartAnswer | Answer | UndoTrial]
 
 
 @dataclass(frozen=True, slots=True)

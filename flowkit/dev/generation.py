@@ -42,6 +42,7 @@ class Generation:
         self.began = False
         self.loaded: Loaded | None = None
         self.checked: Checked | None = None
+        self.claims = False
         self.drained = False
         self.leaving = False
         self.deadline: float | None = None

@@ -19,7 +19,8 @@ class Herald:
         self._live = live
         self._app = app
         self._url = url
-        self._waits: tuple[object, ...] = ()
+        self._notes: tuple[str, ...] = ()
+        self._waits: dict[Generation, tuple[tuple[str, ...], str]] = {}
 
     def loading(self) -> None:
         """A candidate has begun."""
@@ -43,13 +44,13 @@ class Herald:
                 url=f"{self._url}/migrate" if self._url else "",
             )
         )  # fmt: skip
-        gone = tuple(f"{runs} open runs of {name}: no code" for name, runs in checked.unattended.items())
+        self._notes = (*(f"{runs} open runs of {name}: no code" for name, runs in checked.unattended.items()), *checked.notes)
         self._live.update(
             status="loaded", code=child.code, running=child.code, seconds=loaded.seconds, checking=0, error=None, can_kill=False,
             changes=tuple(change for each in changes.values() for change in each), workflows=loaded.workflows,
             fits=sum(fit.fits for fit in checked.fits), held=sum(fit.held for fit in checked.fits),
             unchecked=sum(fit.unchecked for fit in checked.fits), causes=tuple(held.cause for held in checked.held),
-            found=loaded.found, notes=(*gone, *checked.notes),
+            found=loaded.found, notes=self._all_notes(),
         )  # fmt: skip
 
     def broken(self, child: Generation, error: LoadError, running: str, status: CodeStatus = "broken") -> None:
@@ -80,8 +81,17 @@ class Herald:
 
     def waits(self, child: Generation, bodies: tuple[str, ...], why: str) -> None:
         """A generation cannot leave yet; the same is told once."""
-        if (child, bodies, why) == self._waits:
+        if self._waits.get(child) == (bodies, why):
             return
-        self._waits = (child, bodies, why)
+        self._waits[child] = bodies, why
         self._report.tell(Waiting(code=child.code, bodies=bodies, why=why))
-        self._live.update(notes=(f"{child.code} {why}: {', '.join(bodies)}",))
+        self._live.update(notes=self._all_notes())
+
+    def waits_no_more(self, child: Generation) -> None:
+        """A generation can leave, or has left."""
+        if self._waits.pop(child, None) is not None:
+            self._live.update(notes=self._all_notes())
+
+    def _all_notes(self) -> tuple[str, ...]:
+        waits = (f"{child.code} {why}: {', '.join(bodies)}" for child, (bodies, why) in self._waits.items())
+        return (*self._notes, *waits)

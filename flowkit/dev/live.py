@@ -12,7 +12,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
 from typing import Any
 
-from flowkit.client.livecode import CodeState, Fault, StartAnswer, StartWish
+from flowkit.client.livecode import Answer, CodeState, Fault, ResolveWish, StartAnswer, StartWish, UndoTrial, UndoWish
 
 __all__ = ["Live"]
 
@@ -22,7 +22,12 @@ START_SECONDS = 10.0
 class Live:
     """A `CodeInfo`. `wanted` and `killed` tell the supervisor what a page asks for."""
 
-    def __init__(self, app: str, wanted: Callable[[StartWish, Future[StartAnswer]], None], killed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: str,
+        wanted: Callable[[StartWish | ResolveWish | UndoWish, Future[StartAnswer | Answer | UndoTrial]], None],
+        killed: Callable[[], None],
+    ) -> None:
         self._state = CodeState(version=1, status="loading", app=app)
         self._wanted = wanted
         self._killed = killed
@@ -34,13 +39,37 @@ class Live:
 
     def start(self, wish: StartWish) -> StartAnswer:
         """See `CodeInfo.start`."""
-        answer: Future[StartAnswer] = Future()
+        answer: Future[StartAnswer | Answer | UndoTrial] = Future()
         self._wanted(wish, answer)
         try:
-            return answer.result(START_SECONDS)
+            found = answer.result(START_SECONDS)
         except FutureTimeout:
             text = f"the code did not answer within {START_SECONDS:g} s; look whether the run is there before you try again"
             return StartAnswer(faults=(Fault(field="", message=text),))
+        assert isinstance(found, StartAnswer)
+        return found
+
+    def resolve(self, wish: ResolveWish) -> Answer:
+        """See `CodeInfo.resolve`."""
+        answer: Future[StartAnswer | Answer | UndoTrial] = Future()
+        self._wanted(wish, answer)
+        try:
+            found = answer.result(START_SECONDS)
+        except FutureTimeout:
+            return Answer("refused", f"the code did not answer within {START_SECONDS:g} s; look at the run before you try again")
+        assert isinstance(found, Answer)
+        return found
+
+    def try_undoing(self, run_id: str) -> UndoTrial:
+        """See `TriesUndoing`."""
+        answer: Future[StartAnswer | Answer | UndoTrial] = Future()
+        self._wanted(UndoWish(run_id), answer)
+        try:
+            found = answer.result(START_SECONDS)
+        except FutureTimeout:
+            return UndoTrial(problem=f"the code did not answer within {START_SECONDS:g} s")
+        assert isinstance(found, UndoTrial)
+        return found
 
     def kill(self) -> None:
         """See `CodeInfo.kill`."""

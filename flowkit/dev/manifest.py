@@ -13,13 +13,15 @@ import json
 import types
 import typing
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
+from flowkit.check.undoing import handler_of
 from flowkit.client.livecode import Parameter, ParameterKind, StepInfo, WorkflowInfo
 from flowkit.codec import Coder, signature_coders
-from flowkit.definitions import Workflow
+from flowkit.definitions import Step, Workflow
 from flowkit.definitions.manifest import steps_of
 from flowkit.engine.source import place_of
 
@@ -41,11 +43,17 @@ def describe_workflow(workflow: Workflow[..., Any]) -> WorkflowInfo:
         steps=tuple(
             StepInfo(
                 name=step.name, source=place_of(inspect.unwrap(step)), doc=inspect.getdoc(inspect.unwrap(step)) or "",
-                at_most_once=step.at_most_once,
+                at_most_once=step.at_most_once, returns=_returned(step), parameters=_step_parameters(step),
+                has_rollback=step.has_rollback, handler=_handler(step),
             )
             for step in steps_of(workflow)
         ),
     )  # fmt: skip
+
+
+def _handler(step: Step[..., Any]) -> str:
+    rollback = step.rollback
+    return "" if rollback is None else f"{handler_of(rollback)}, {place_of(rollback)}"
 
 
 def schema_of(workflow: Workflow[..., Any]) -> dict[str, Any] | None:
@@ -53,13 +61,36 @@ def schema_of(workflow: Workflow[..., Any]) -> dict[str, Any] | None:
     try:
         hints = typing.get_type_hints(workflow.function)
         hints.pop("return", None)
-        fields = [(name, hints.get(name, Any)) for name in inspect.signature(workflow.function).parameters]
-        return msgspec.json.schema(msgspec.defstruct("Arguments", fields))
     except Exception:  # annotations are the user's, and evaluating one may raise anything
+        return None
+    return _schema_of_fields([(name, hints.get(name, Any)) for name in inspect.signature(workflow.function).parameters])
+
+
+def _schema_of_fields(fields: list[tuple[str, Any]]) -> dict[str, Any] | None:
+    try:
+        return msgspec.json.schema(msgspec.defstruct("Arguments", fields))
+    except Exception:  # annotations are the user's, and msgspec refuses one in several ways
         return None
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
+
+
+def _returned(step: Step[..., Any]) -> Parameter:
+    """What a step gives, as a form asks for it."""
+    kept = inspect.Parameter("value", inspect.Parameter.KEYWORD_ONLY)
+    annotation = step.returns.annotation
+    made = _parameter(kept, step.returns, _schema_of_fields([("value", annotation)]) or {})
+    return replace(made, optional=annotation in (None, type(None), Any, object) or _without_none(annotation)[1])
+
+
+def _step_parameters(step: Step[..., Any]) -> tuple[Parameter, ...]:
+    """The arguments of a step that can be changed."""
+    function = inspect.unwrap(step)
+    coders = signature_coders(function).parameters
+    known = [each for name, each in inspect.signature(function).parameters.items() if name in step.parameters and name in coders]
+    schema = _schema_of_fields([(each.name, coders[each.name].annotation) for each in known]) or {}
+    return tuple(_parameter(each, coders[each.name], schema) for each in known)
 
 
 def _parameter(parameter: inspect.Parameter, coder: Coder, schema: dict[str, Any]) -> Parameter:

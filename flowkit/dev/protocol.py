@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from flowkit.check.report import Line
-from flowkit.client.livecode import Cause, LoadError, StartAnswer, StartWish, WorkflowInfo
+from flowkit.client.livecode import Answer, Cause, LoadError, ResolveWish, StartAnswer, StartWish, UndoTrial, WorkflowInfo
 
 __all__ = [
     "Broken",
@@ -30,9 +30,13 @@ __all__ = [
     "Loading",
     "Order",
     "Quiet",
+    "Resolve",
+    "Resolved",
     "Spec",
     "Start",
     "Started",
+    "TryUndoing",
+    "Undoable",
     "Waits",
     "Word",
     "Yield",
@@ -95,11 +99,25 @@ class Start(Said, frozen=True, kw_only=True):
     wish: StartWish
 
 
+class Resolve(Said, frozen=True, kw_only=True):
+    """Give a step's outcome as a form asks for it, and answer with `number`."""
+
+    number: int
+    wish: ResolveWish
+
+
+class TryUndoing(Said, frozen=True, kw_only=True):
+    """Try the rollback of this run without doing it, and answer with `number`."""
+
+    number: int
+    run: str
+
+
 class Leave(Said, frozen=True, kw_only=True):
     """End."""
 
 
-Order = Load | Claim | Yield | Debug | Start | Leave
+Order = Load | Claim | Yield | Debug | Start | Resolve | TryUndoing | Leave
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -197,7 +215,24 @@ class Started(Said, frozen=True, kw_only=True):
     answer: StartAnswer
 
 
-Word = Loading | Loaded | Broken | Checking | Checked | Claiming | Debugging | Quiet | Waits | Drained | Started
+class Resolved(Said, frozen=True, kw_only=True):
+    """The answer to a `Resolve`."""
+
+    number: int
+    answer: Answer
+
+
+class Undoable(Said, frozen=True, kw_only=True):
+    """The answer to a `TryUndoing`."""
+
+    number: int
+    answer: UndoTrial
+
+
+Word = (
+    Loading | Loaded | Broken | Checking | Checked | Claiming | Debugging | Quiet | Waits | Drained
+    | Started | Resolved | Undoable
+)  # fmt: skip
 
 _orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 _words: msgspec.json.Decoder[Word] = msgspec.json.Decoder(Word)

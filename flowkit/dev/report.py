@@ -206,7 +206,8 @@ def _held(held: Held) -> Iterable[str]:
 
 def _broken(error: LoadError, running: str) -> Iterable[str]:
     message, *more = error.message.splitlines() or [""]
-    yield f"{error.source}  {error.type}: {message}{_keeps(running)}".strip()
+    kind = f"{error.type}: " if error.type else ""  # none where the process ended
+    yield f"{error.source}  {kind}{message}{_keeps(running)}".strip()
     yield from (f"    {line}" for line in more)
     yield from (f"    {line.number} | {line.text}" for line in error.lines if line.marked)
     yield from (f"    {frame}" for frame in error.frames[:-1])

@@ -33,7 +33,9 @@ from flowkit.dev.protocol import (
     Loaded,
     Loading,
     Quiet,
+    Resolved,
     Started,
+    Undoable,
     Waits,
     Word,
     Yield,
@@ -72,7 +74,8 @@ class Supervisor:
             killed=lambda: self._events.put(Killed()),
         )
         self._herald = Herald(report, self.live, app=settings.app, url=settings.url)
-        self._watcher = Watcher(Files(settings.globs, os.path.abspath(settings.db)), self._note_saved)
+        files = Files(settings.globs, os.path.abspath(settings.db))
+        self._watcher = Watcher(files, saved=lambda files: self._events.put(SavedFiles(files)))
         self._numbers = 0
         self._spare = Spare(self._make)
         self._candidate: Generation | None = None
@@ -177,9 +180,6 @@ class Supervisor:
 
     # --- loading ----------------------------------------------------------------------------------------------------
 
-    def _note_saved(self, files: list[str]) -> None:
-        self._events.put(SavedFiles(files))
-
     def _files_saved(self, files: list[str]) -> None:
         if self._stopping is not None:
             return
@@ -235,12 +235,12 @@ class Supervisor:
                 self._took_over(child)
             case Debugging(over=over):
                 (self._terminal.take_back if over else self._terminal.lend)(child)
-            case Waits(bodies=bodies, at_most_once=once):
+            case Waits(bodies=bodies, at_most_once=once) if not child.drained:  # else said as the last of them ended
                 self._waiting(child, bodies, once)
             case Drained():
                 self._drained(child)
-            case Started(number=number, answer=answer):
-                self._wishes.answered(number, answer)
+            case Started() | Resolved() | Undoable():
+                self._wishes.answered(word.number, word.answer)
             case _:
                 return  # of a candidate that was dropped meanwhile
 
@@ -256,9 +256,8 @@ class Supervisor:
         return self._serving.code if self._serving is not None else ""
 
     def _stalled(self, child: Generation, stack: str) -> None:
-        if child is not self._candidate:
-            return
-        self._herald.stalled(stack, self._running())
+        if child is self._candidate:
+            self._herald.stalled(stack, self._running())
 
     def _kill_candidate(self) -> None:
         child = self._candidate
@@ -279,8 +278,9 @@ class Supervisor:
 
     def _claim_now(self) -> None:
         candidate = self._candidate
-        if candidate is None:
-            return
+        if candidate is None or candidate.claims:
+            return  # it has been told: the former was late, or has died meanwhile
+        candidate.claims = True
         if self._serving is not None:
             self._serving.deadline = None
         if self._settings.works:
@@ -315,6 +315,7 @@ class Supervisor:
             child.drained = self._promoting  # else it was to leave, and works again
             return
         child.drained = True
+        self._herald.waits_no_more(child)
         keep = 0.0 if self._stopping is not None else self._took_over_at + KEEP_SECONDS - time.monotonic()
         child.deadline = time.monotonic() + max(0.0, keep)
 
@@ -327,6 +328,7 @@ class Supervisor:
     def _ended(self, child: Generation, code: int) -> None:
         self._alive.discard(child)
         self._terminal.take_back(child)
+        self._herald.waits_no_more(child)
         if self._spare.lost(child):
             return
         if child in self._formers:
@@ -360,16 +362,16 @@ class Supervisor:
         self._serving = None
         if self._stopping is not None:
             return
+        if self._promoting:  # the next one is ready: let it work
+            self._herald.died(child, code, "the next code takes over", "")
+            self._claim_now()
+            return
         former = self._formers[-1] if self._formers and now < self._took_over_at + KEEP_SECONDS else None
-        if former is not None and self._settings.works:
+        if former is not None and not former.leaving and self._settings.works:
             self._formers.remove(former)
             self._serving = former
             self._go_back_to(former)
             self._herald.died(child, code, f"back on {former.code}", former.code)
-            return
-        if self._promoting:  # the next one is ready: let it work
-            self._herald.died(child, code, "the next code takes over", "")
-            self._claim_now()
             return
         self._deaths.append(now)
         if len(self._deaths) == DEATHS and now - self._deaths[0] < DEATHS_SECONDS:

@@ -14,8 +14,10 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from flowkit.core.bulk import Bulk
 from flowkit.core.change import Change
 from flowkit.core.entry import Entry, FailedAttempt, Message
+from flowkit.core.line import Line
 from flowkit.errors import StoreError
 
 __all__ = [
@@ -29,7 +31,11 @@ __all__ = [
     "Exists",
     "Full",
     "GuardFailed",
+    "Kept",
     "Limits",
+    "LineQuery",
+    "Log",
+    "Logged",
     "Lost",
     "Moved",
     "NoRun",
@@ -38,12 +44,14 @@ __all__ = [
     "RunQuery",
     "RunRow",
     "RunView",
+    "SaveBulk",
     "Send",
     "Sent",
     "Start",
     "Started",
     "Steer",
     "Steered",
+    "Tag",
     "Undeliverable",
     "Verb",
     "WorkerInfo",
@@ -111,7 +119,31 @@ class Steer(Value, frozen=True, kw_only=True, gc=False):
     """If not None, the run must still have this head."""
 
 
-Op = Start | Change | Send | Steer
+class Log(Value, frozen=True, kw_only=True, gc=False):
+    """Lines that the code of a run logged. One whose number is there already takes that line's place."""
+
+    run: int
+    lines: Sequence[Line]
+
+
+class SaveBulk(Value, frozen=True, kw_only=True, gc=False):
+    """A bulk: new if its `version` is 0, else as far as it has come. What was asked in it is never changed."""
+
+    bulk: Bulk
+
+
+class Tag(Value, frozen=True, kw_only=True, gc=False):
+    """Tags put on a run and taken off it, whatever its status; those there stay in their order. `op` as in `Steer`."""
+
+    run: str
+    """The run's id."""
+    op: str
+    add: Sequence[str] = ()
+    remove: Sequence[str] = ()
+    who: str = ""
+
+
+Op = Start | Change | Send | Steer | Log | SaveBulk | Tag
 
 
 # --- results --------------------------------------------------------------------------------------------------------
@@ -183,18 +215,31 @@ class Full(Value, frozen=True, kw_only=True, gc=False):
 
 
 class Steered(Value, frozen=True, kw_only=True, gc=False):
-    """The verb was carried out; the run's status now."""
+    """The verb or the change of tags was carried out; the run's status now."""
 
     status: str
 
 
 class Moved(Value, frozen=True, kw_only=True, gc=False):
-    """The run has another head than the Steer demanded."""
+    """The run has another head than the Steer demanded, or the bulk another version than was read (0: it is gone)."""
 
     head: int
 
 
-Result = Started | Exists | Done | Lost | Undeliverable | Sent | Duplicate | NoRun | Ended | Full | Steered | Moved
+class Logged(Value, frozen=True, kw_only=True, gc=False):
+    """The lines are there."""
+
+
+class Kept(Value, frozen=True, kw_only=True, gc=False):
+    """The bulk is stored under this number and has this version now. A new one whose id is known is a `Duplicate` (its seq)."""
+
+    seq: int
+    version: int
+
+
+Result = (
+    Started | Exists | Done | Lost | Undeliverable | Sent | Duplicate | NoRun | Ended | Full | Steered | Moved | Logged | Kept
+)
 
 
 # --- rows and reads -------------------------------------------------------------------------------------------------
@@ -342,6 +387,21 @@ class BodyRef(Value, frozen=True, kw_only=True, gc=False):
     message_id: str = ""
 
 
+class LineQuery(Value, frozen=True, kw_only=True, gc=False):
+    """A window of a run's log: the first lines above `after`, or with `before` the last ones between the two.
+
+    Only lines of this `location` and `part`, where they are given, and of no lower `level`.
+    """
+
+    run: int
+    after: int = 0
+    before: int | None = None
+    location: str | None = None
+    part: str | None = None
+    level: int = 0
+    limit: int = 200
+
+
 class Driver(Protocol):
     """What a database must do for flowkit. `flowkit.testing.driver_suite` tells whether it does."""
 
@@ -458,8 +518,20 @@ class Driver(Protocol):
         """Failed attempts of one entry, or of all, in order of entry, part, round and number."""
         ...
 
+    def lines(self, query: LineQuery) -> list[Line]:
+        """A window of a run's log, in order of seq."""
+        ...
+
     def body(self, ref: BodyRef) -> bytes | None:
         """One body of any size."""
+        ...
+
+    def bulk(self, bulk: int | str) -> Bulk | None:
+        """The bulk with this seq or id."""
+        ...
+
+    def bulks(self, limit: int, *, before: int | None = None, unfinished: bool = False) -> list[Bulk]:
+        """Bulks, newest first, with a seq below `before`; all, or those that are not finished."""
         ...
 
     def retain(self, days: Mapping[str, float]) -> None:

@@ -6,7 +6,7 @@ import threading
 from typing import Protocol
 
 from flowkit.core.change import Change
-from flowkit.drivers.base import Done, Op, Result, Send, Sent, Start, Started, Steered
+from flowkit.drivers.base import Done, Log, Op, Result, Send, Sent, Start, Started, Steered
 from flowkit.drivers.rules import FINAL
 from flowkit.errors import StoreError
 
@@ -142,5 +142,7 @@ def size_of(op: Op) -> int:
             return 500 + len(op.input)
         case Send():
             return 500 + len(op.body)
+        case Log():
+            return sum(200 + len(line.text) for line in op.lines)
         case _:
             return 200

@@ -12,12 +12,15 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
+from flowkit.core.bulk import Bulk
 from flowkit.core.entry import Entry, FailedAttempt, Message
+from flowkit.core.line import Line
 from flowkit.drivers.base import (
     BodyRef,
     Claim,
     Claimed,
     Limits,
+    LineQuery,
     Op,
     Result,
     RunQuery,
@@ -27,11 +30,13 @@ from flowkit.drivers.base import (
     WorkerRow,
 )
 from flowkit.drivers.forks import this_process
+from flowkit.drivers.kv_bulk import newest_bulks, one_bulk
 from flowkit.drivers.kv_read import Reads
 from flowkit.drivers.kv_rows import Rows, run_of
 from flowkit.drivers.kv_store import KVStore, Transaction, encode, instant_key, key, number_key
 from flowkit.drivers.kv_work import Work
 from flowkit.drivers.kv_write import Writing
+from flowkit.drivers.survey import Deed
 from flowkit.errors import StoreBusy, StoreError
 
 __all__ = ["KVDriver", "KVStore"]
@@ -130,6 +135,11 @@ class KVDriver:
         self._refuse()
         return self._reads.first_code(run)
 
+    def deed(self, op: str) -> Deed | None:
+        """See `Recorded.deed`."""
+        self._refuse()
+        return self._reads.deed(op)
+
     # --- retention
 
     def purge(self, now: float, limit: int = 500) -> int:
@@ -180,9 +190,21 @@ class KVDriver:
         self._refuse()
         return self._reads.attempts(run, entry)
 
+    def lines(self, query: LineQuery) -> list[Line]:
+        self._refuse()
+        return self._reads.lines(query)
+
     def body(self, ref: BodyRef) -> bytes | None:
         self._refuse()
         return self._reads.body(ref)
+
+    def bulk(self, bulk: int | str) -> Bulk | None:
+        self._refuse()
+        return one_bulk(self._store, bulk)
+
+    def bulks(self, limit: int, *, before: int | None = None, unfinished: bool = False) -> list[Bulk]:
+        self._refuse()
+        return newest_bulks(self._store, limit, before, unfinished)
 
     def close(self) -> None:
         self._closed = True

@@ -7,11 +7,13 @@ from collections.abc import Collection, Iterator
 from msgspec.structs import replace
 
 from flowkit.core.entry import Entry, FailedAttempt, Message
-from flowkit.drivers.base import BodyRef, RunQuery, RunRow, RunView
+from flowkit.core.line import Line
+from flowkit.drivers.base import BodyRef, LineQuery, RunQuery, RunRow, RunView
+from flowkit.drivers.kv_records import Archived, Reply, Steering
 from flowkit.drivers.kv_rows import run_of
 from flowkit.drivers.kv_store import KVStore, Record, decode, key, prefix_end
-from flowkit.drivers.kv_write import Archived, Reply
 from flowkit.drivers.lists import MAX_PREFIX
+from flowkit.drivers.survey import Deed
 
 __all__ = ["Reads"]
 
@@ -96,10 +98,40 @@ class Reads:
         """See `Driver.manifest`."""
         return self._value(key(b"c", code))
 
+    def deed(self, op: str) -> Deed | None:
+        """See `Recorded.deed`."""
+        data = self._value(key(b"v", op))
+        if data is None:
+            return None
+        done = decode(data, Steering)
+        return Deed(op=op, at=done.at, run=done.run, verb=done.verb, who=done.who, result=done.result)
+
     def attempts(self, run: int, entry: int | None) -> list[FailedAttempt]:
         """See `Driver.attempts`."""
         prefix = key(b"a", run) if entry is None else key(b"a", run, entry)
         return [decode(data, FailedAttempt) for _, data, _ in self._store.scan(prefix, prefix_end(prefix), _ALL)]
+
+    def lines(self, query: LineQuery) -> list[Line]:
+        """See `Driver.lines`."""
+        found: list[Line] = []
+        for line in self._logged(query):
+            if _wanted(query, line):
+                found.append(line)
+                if len(found) >= query.limit:
+                    break
+        return found if query.before is None else found[::-1]
+
+    def _logged(self, query: LineQuery) -> Iterator[Line]:
+        """The lines between the window's bounds, from the end at which it begins."""
+        start = key(b"l", query.run, query.after + 1)
+        end = key(b"l", query.run + 1) if query.before is None else key(b"l", query.run, query.before)
+        while found := self._store.scan(start, end, _PAGE, reverse=query.before is not None):
+            for _, data, _ in found:
+                yield decode(data, Line)
+            if query.before is None:
+                start = found[-1][0] + b"\0"
+            else:
+                end = found[-1][0]
 
     def body(self, ref: BodyRef) -> bytes | None:
         """See `Driver.body`."""
@@ -179,6 +211,14 @@ def _matches(query: RunQuery, row: RunRow) -> bool:
         and (query.since is None or row.created_at >= query.since)
         and (query.until is None or row.created_at < query.until)
         and (query.after is None or row.seq < query.after)
+    )
+
+
+def _wanted(query: LineQuery, line: Line) -> bool:
+    return (
+        line.level >= query.level
+        and (query.location is None or line.location == query.location)
+        and (query.part is None or line.part == query.part)
     )
 
 

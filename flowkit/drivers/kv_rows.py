@@ -1,9 +1,9 @@
 """Runs in a key-value store: the row, its index keys, and the bodies beside it.
 
 Keys, by their first byte: ``r`` row, ``i`` id, ``x`` what belongs to a run, ``y`` its bodies, ``e`` entries, ``g``
-archive, ``a`` attempts, ``q`` inbox, ``k`` used send keys, ``p`` replies, ``v`` steering, ``w`` workers, ``c`` manifests, ``m``
-counters and settings, ``n`` pulses; and the indexes ``d`` due, ``o`` owned, ``b`` bells, ``s`` by status, ``f`` by
-workflow, ``t`` by tag, ``z`` by the instant of removal.
+archive, ``a`` attempts, ``q`` inbox, ``k`` used send keys, ``l`` log lines, ``p`` replies, ``v`` steering, ``w`` workers,
+``c`` manifests, ``j`` bulks, ``h`` their ids, ``m`` counters and settings, ``n`` pulses; and the indexes ``d`` due, ``o`` owned,
+``b`` bells, ``s`` by status, ``f`` by workflow, ``t`` by tag, ``z`` by the instant of removal.
 """
 
 from __future__ import annotations
@@ -62,9 +62,17 @@ class Rows:
                 self.txn.put(place, _RUN)
         self.txn.put(key(b"r", new.seq), encode(new))
 
+    def retag(self, row: RunRow, tags: tuple[str, ...]) -> None:
+        """Give a run other tags, by which it is found from now on."""
+        for tag in set(row.tags) - set(tags):
+            self.txn.delete(key(b"t", tag, row.seq))
+        for tag in set(tags) - set(row.tags):
+            self.txn.put(key(b"t", tag, row.seq), b"")
+        self.txn.put(key(b"r", row.seq), encode(replace(row, tags=tags)))
+
     def remove(self, row: RunRow) -> None:
         """A run with all that belongs to it."""
-        for kind in (b"x", b"y", b"e", b"g", b"a", b"q", b"k"):
+        for kind in (b"x", b"y", b"e", b"g", b"a", b"q", b"k", b"l"):
             self.txn.delete_range(key(kind, row.seq), key(kind, row.seq + 1))
         for tag in row.tags:
             self.txn.delete(key(b"t", tag, row.seq))

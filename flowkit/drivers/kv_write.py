@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from zlib import crc32
 
-import msgspec
 from msgspec.structs import replace
 
-from flowkit.core.change import Change, Outgoing
+from flowkit.core.change import REWINDS, Change, Outgoing
 from flowkit.core.entry import Entry, Message
 from flowkit.drivers.base import (
     Done,
@@ -18,57 +17,48 @@ from flowkit.drivers.base import (
     Full,
     GuardFailed,
     Limits,
+    Log,
+    Logged,
     Lost,
     Moved,
     NoRun,
     Op,
     Result,
     RunRow,
+    SaveBulk,
     Send,
     Sent,
     Start,
     Started,
     Steer,
     Steered,
+    Tag,
     Undeliverable,
     WorkerRow,
 )
+from flowkit.drivers.kv_bulk import save_bulk
+from flowkit.drivers.kv_records import Archived, Reply, Steering
 from flowkit.drivers.kv_rows import Rows
 from flowkit.drivers.kv_store import Record, Transaction, decode, encode, key
-from flowkit.drivers.rules import FINAL, awaits, earliest, goes_forward, landed, message_key, owed, steered, stored_key
+from flowkit.drivers.rules import (
+    FINAL,
+    awaits,
+    earliest,
+    goes_forward,
+    landed,
+    message_key,
+    owed,
+    retagged,
+    steered,
+    stored_key,
+    tag_verb,
+)
 
-__all__ = ["Archived", "Reply", "Steering", "Writing"]
+__all__ = ["Writing"]
 
 _DAY = 86_400.0
 _REPLY_SECONDS = _DAY
 _STEERING_SECONDS = 90 * _DAY
-
-
-class Steering(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a verb did, under its operation id."""
-
-    at: float
-    run: int
-    verb: str
-    who: str
-    result: str
-
-
-class Archived(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An entry that no pass reads any more."""
-
-    entry: Entry
-    at: float
-    why: str
-    head: int
-
-
-class Reply(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The answer to a `request()`."""
-
-    run: int
-    at: float
-    body: bytes
 
 
 class Writing:
@@ -95,7 +85,20 @@ class Writing:
                 return self._deliver(op, key, reply=op.reply)
             case Steer():
                 return self._steer(op)
+            case Tag():
+                return self._retag(op)
+            case SaveBulk():
+                return save_bulk(self._txn, self._rows, op, self._now)
+            case Log():
+                return self._log(op)
         raise TypeError(f"{op!r} is no operation of a driver")
+
+    def _log(self, op: Log) -> Result:
+        if self._rows.by_seq(op.run) is None:
+            return NoRun()
+        for line in op.lines:
+            self._txn.put(key(b"l", op.run, line.seq), encode(line))
+        return Logged()
 
     # --- changes
 
@@ -188,7 +191,7 @@ class Writing:
         """The result and what else stands beside the row."""
         if change.state is not None:
             self._rows.set_body(change.run, "state", change.state)
-        applies = row.status != "paused" or change.bump in ("recover", "replay")
+        applies = row.status != "paused" or change.bump in REWINDS
         code = (change.code or row.code) if change.bump == "block" else ""
         if not code and (change.finish is None or not applies):
             return
@@ -338,6 +341,16 @@ class Writing:
             self._cancel_open(row.seq)
         self._note(op.op, row.seq, op.verb, op.who, new.status)
         return Steered(status=new.status)
+
+    def _retag(self, op: Tag) -> Result:
+        if (first := self._first_answer(op.op)) is not None:
+            return Duplicate(first=first)
+        row = self._rows.by_id(op.run)
+        if row is None:
+            return NoRun()
+        self._rows.retag(row, retagged(row.tags, op))
+        self._note(op.op, row.seq, tag_verb(op), op.who, row.status)
+        return Steered(status=row.status)
 
     def _cancel_open(self, run: int) -> None:
         for _, data in self._txn.scan(key(b"e", run), key(b"e", run + 1)):

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from flowkit.drivers.base import RunQuery
 from flowkit.drivers.sql import ROW_COLUMNS
 
-__all__ = ["MAX_PREFIX", "MAX_TAGGED", "page_query"]
+__all__ = ["MAX_PREFIX", "MAX_TAGGED", "cut_query", "page_query"]
 
 MAX_TAGGED = 20_000
 """How many runs of a tag are looked at when other filters must be met too."""
@@ -54,6 +54,23 @@ def page_query(query: RunQuery, first: int | None, end: int | None) -> tuple[str
         return parts[0], parameters
     union = " UNION ALL ".join(f"SELECT * FROM ({part})" for part in parts)
     return f"{union} ORDER BY seq DESC LIMIT ?", [*parameters, query.limit]
+
+
+def cut_query(query: RunQuery, first: int | None, end: int | None) -> tuple[str, Parameters, int] | None:
+    """The statement that finds something where `page_query` does not look at all that might be in its list, its parameters, and
+    how many runs it looks at; None for a query that leaves nothing out.
+    """
+    if query.tag is not None:
+        checks, _ = _tests(replace(query, after=None), None, None)
+        if not checks and not _also(query, _statuses(query))[0]:
+            return None
+        below = min(bound for bound in (query.after, end, _NO_SEQ) if bound is not None)
+        beyond = "SELECT run FROM run_tags WHERE tag = ? AND run < ? AND run >= ? ORDER BY run DESC LIMIT 1 OFFSET ?"
+        return beyond, [query.tag, below, first or 0, MAX_TAGGED], MAX_TAGGED
+    if query.id_prefix is not None:
+        beyond = "SELECT seq FROM runs WHERE id >= ? AND id < ? ORDER BY id LIMIT 1 OFFSET ?"
+        return beyond, [query.id_prefix, query.id_prefix + _LAST, MAX_PREFIX], MAX_PREFIX
+    return None
 
 
 def _statuses(query: RunQuery) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flowkit.core.change import Change
-from flowkit.drivers.base import Done, Driver, Duplicate, Lost, Op, Result, Send, Sent, Steer, Steered
+from flowkit.drivers.base import Done, Driver, Duplicate, Lost, Op, Result, Send, Sent, Steer, Steered, Tag
 
 __all__ = ["settled"]
 
@@ -16,7 +16,7 @@ def settled(driver: Driver, op: Op, result: Result) -> Result:
         case Duplicate() if isinstance(op, Change):
             row = driver.get(op.run)
             return result if row is None else Done(inbox=row.inbox, status=row.status, request=row.request)
-        case Duplicate() if isinstance(op, Steer):
+        case Duplicate() if isinstance(op, Steer | Tag):
             return Steered(status=result.first)
         case Duplicate() if isinstance(op, Send) and result.first == op.message_id:
             return Sent(number=0)

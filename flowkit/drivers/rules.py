@@ -12,8 +12,8 @@ from typing import Protocol
 
 import msgspec
 
-from flowkit.core.change import Change
-from flowkit.drivers.base import Verb
+from flowkit.core.change import REWINDS, Change
+from flowkit.drivers.base import Tag, Verb
 
 __all__ = [
     "ANY",
@@ -30,8 +30,10 @@ __all__ = [
     "message_key",
     "orphaned",
     "owed",
+    "retagged",
     "steered",
     "stored_key",
+    "tag_verb",
 ]
 
 FINAL = frozenset(("completed", "failed", "cancelled"))
@@ -119,7 +121,7 @@ def landed(change: Change, row: Standing, now: float) -> Fate:
     fate = _as_it_is(row)
     if change.calms:
         fate.crashes = 0
-    if row.status == "paused" and change.bump not in ("recover", "replay"):
+    if row.status == "paused" and change.bump not in REWINDS:
         return _landed_on_paused(change, fate)
     if change.ending is not None:
         fate.ending = change.ending
@@ -147,7 +149,7 @@ def owed(change: Change, fate: Fate) -> int:
 
 def goes_forward(change: Change) -> bool:
     """Whether a run that may have been rolled back begins anew, so that nothing of it counts as undone."""
-    return change.bump in ("recover", "replay") and change.status == "pending"
+    return change.bump in REWINDS and change.status == "pending"
 
 
 def _landed_on_paused(change: Change, fate: Fate) -> Fate:
@@ -262,6 +264,17 @@ def orphaned(row: Standing, now: float) -> Fate:
     fate.status = "pending" if row.status == "running" else row.status
     fate.wake_at = None if row.status == "paused" else now
     return fate
+
+
+def retagged(tags: Sequence[str], op: Tag) -> tuple[str, ...]:
+    """The run's tags after `op`."""
+    kept = [tag for tag in tags if tag not in op.remove]
+    return tuple(dict.fromkeys([*kept, *(tag for tag in op.add if tag not in op.remove)]))
+
+
+def tag_verb(op: Tag) -> str:
+    """How `op` stands in the record of verbs."""
+    return " ".join(["tag", *(f"+{tag}" for tag in op.add), *(f"-{tag}" for tag in op.remove)])
 
 
 def awaits(waiting: Sequence[str] | None, name: str) -> bool:

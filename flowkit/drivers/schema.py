@@ -47,7 +47,8 @@ _ENTRY_COLUMNS = """\
   output TEXT,
   error TEXT,
   patch TEXT,
-  args TEXT"""
+  args TEXT,
+  by_hand TEXT"""
 
 _TABLES = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
@@ -174,6 +175,22 @@ CREATE TABLE replies (
 CREATE INDEX replies_at ON replies (at);
 CREATE INDEX replies_run ON replies (run);
 
+CREATE TABLE logs (
+  run INTEGER NOT NULL REFERENCES runs(seq),
+  seq INTEGER NOT NULL,
+  at REAL NOT NULL,
+  location TEXT NOT NULL,
+  part TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  place INTEGER NOT NULL,
+  level INTEGER NOT NULL,
+  logger TEXT NOT NULL,
+  text TEXT NOT NULL,
+  PRIMARY KEY (run, seq)
+) WITHOUT ROWID;
+CREATE INDEX logs_location ON logs (run, location);
+CREATE INDEX logs_warned ON logs (run) WHERE level >= 30;
+
 CREATE TABLE workers (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   name TEXT NOT NULL,
@@ -200,6 +217,37 @@ CREATE TABLE steering (
 );
 CREATE INDEX steering_at ON steering (at);
 CREATE INDEX steering_run ON steering (run);
+
+CREATE TABLE bulks (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  version INTEGER NOT NULL,
+  created_at REAL NOT NULL,
+  updated_at REAL NOT NULL,
+  finished_at REAL,
+  state TEXT NOT NULL,
+  verb TEXT NOT NULL,
+  who TEXT NOT NULL,
+  picks TEXT NOT NULL,
+  top INTEGER NOT NULL,
+  expected INTEGER NOT NULL,
+  more INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  done INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  skipped INTEGER NOT NULL,
+  reasons TEXT NOT NULL,
+  plan TEXT NOT NULL,
+  holder TEXT NOT NULL,
+  held_until REAL NOT NULL,
+  step TEXT,
+  name TEXT,
+  key TEXT,
+  crc INTEGER NOT NULL,
+  body TEXT
+);
+CREATE INDEX bulks_open ON bulks (seq) WHERE finished_at IS NULL;
+CREATE INDEX bulks_finished ON bulks (finished_at) WHERE finished_at IS NOT NULL;
 """
 
 
@@ -220,7 +268,7 @@ FROM runs r LEFT JOIN run_io i ON i.run = r.seq;
 CREATE VIEW history_view AS
 SELECT r.id AS run_id, e.seq, e.parent, e.location, e.kind, e.status, e.attempts, {entry_times},
        round(e.settled_at - coalesce(e.started_at, e.created_at), 3) AS seconds, e.rollback, e.source,
-       e.output, e.error, e.args, e.run
+       e.output, e.error, e.args, e.by_hand, e.run
 FROM entries e JOIN runs r ON r.seq = e.run;
 """
 

@@ -13,9 +13,11 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from flowkit.codec import Codec
+from flowkit.core.bulk import Bulk
 from flowkit.core.change import Change
 from flowkit.core.entry import Entry, FailedAttempt, Message
-from flowkit.drivers.base import BodyRef, Claim, Claimed, Driver, Op, Result, RunView, Send, Start
+from flowkit.core.line import Line
+from flowkit.drivers.base import BodyRef, Claim, Claimed, Driver, LineQuery, Log, Op, Result, RunView, SaveBulk, Send, Start
 
 __all__ = ["SealedDriver"]
 
@@ -45,6 +47,10 @@ class SealedDriver:
                 return replace(op, body=self._codec.encode(op.body))
             case Change():
                 return self._sealed_change(op)
+            case SaveBulk(bulk=bulk):
+                return replace(op, bulk=replace(bulk, body=self._seal(bulk.body)))
+            case Log():
+                return replace(op, lines=[replace(line, text=self._codec.encode(line.text)) for line in op.lines])
             case _:
                 return op
 
@@ -120,9 +126,23 @@ class SealedDriver:
         """As `Driver.attempts`."""
         return [self._opened_failure(failure) for failure in self.inner.attempts(run, entry)]
 
+    def lines(self, query: LineQuery) -> list[Line]:
+        """As `Driver.lines`."""
+        return [replace(line, text=self._codec.decode(line.text)) for line in self.inner.lines(query)]
+
     def body(self, ref: BodyRef) -> bytes | None:
         """As `Driver.body`."""
         return self._open(self.inner.body(ref))
+
+    def bulk(self, bulk: int | str) -> Bulk | None:
+        """As `Driver.bulk`."""
+        found = self.inner.bulk(bulk)
+        return None if found is None else replace(found, body=self._open(found.body))
+
+    def bulks(self, limit: int, *, before: int | None = None, unfinished: bool = False) -> list[Bulk]:
+        """As `Driver.bulks`."""
+        found = self.inner.bulks(limit, before=before, unfinished=unfinished)
+        return [replace(bulk, body=self._open(bulk.body)) for bulk in found]
 
     def _open(self, body: bytes | None) -> bytes | None:
         return None if body is None else self._codec.decode(body)
@@ -134,4 +154,7 @@ class SealedDriver:
         return replace(failure, error=self._codec.decode(failure.error))
 
     def _turned(self, entry: Entry, turn: Any) -> Entry:
-        return replace(entry, output=turn(entry.output), error=turn(entry.error), patch=turn(entry.patch), args=turn(entry.args))
+        return replace(
+            entry, output=turn(entry.output), error=turn(entry.error), patch=turn(entry.patch), args=turn(entry.args),
+            by_hand=turn(entry.by_hand),
+        )  # fmt: skip

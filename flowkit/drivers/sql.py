@@ -72,7 +72,7 @@ AT_ID = "(SELECT seq AS place FROM runs WHERE id = ?) CROSS JOIN runs ON runs.se
 
 ENTRY_COLUMNS = (
     "run, seq, parent, location, kind, status, attempts, round, created_at, started_at, settled_at, due_at, rollback, "
-    "source, size, crc, args_crc, output, error, patch, args"
+    "source, size, crc, args_crc, output, error, patch, args, by_hand"
 )
 HISTORY_COLUMNS = (
     "seq, parent, location, kind, status, attempts, round, created_at, started_at, settled_at, due_at, rollback, "
@@ -131,8 +131,12 @@ def args_sum(args: bytes | None) -> int:
     return (body_sum(args) & 0x7FFF_FFFF) << 32
 
 
-def entry_sum(location: str, kind: str, output: str | None, error: str | None, patch: str | None) -> int:
+def entry_sum(
+    location: str, kind: str, output: str | None, error: str | None, patch: str | None, by_hand: str | None = None
+) -> int:
     """The sum of an entry, over its texts as stored."""
+    if by_hand is not None:
+        return crc32(f"{location}\0{kind}\0{output}\0{error}\0{patch}\0{by_hand}".encode("utf-8", "surrogatepass"))
     if error is None and patch is None:
         return crc32(f"{location}\0{kind}\0{output}".encode("utf-8", "surrogatepass"))
     return crc32(f"{location}\0{kind}\0{output}\0{error}\0{patch}".encode("utf-8", "surrogatepass"))
@@ -161,8 +165,8 @@ def checked_body(text: str | bytes | None, crc: int, what: str) -> bytes | None:
 
 
 def check_entry(run: int, row: Row, crc: int) -> None:
-    """Check one row of `HISTORY_COLUMNS`, output, error, patch. Raises PayloadError."""
-    if type(crc) is not int or entry_sum(row[2], row[3], row[15], row[16], row[17]) != crc & LOW:
+    """Check one row of `HISTORY_COLUMNS`, output, error, patch, by_hand. Raises PayloadError."""
+    if type(crc) is not int or entry_sum(row[2], row[3], row[15], row[16], row[17], row[18]) != crc & LOW:
         refuse_damaged(f"entry {row[0]} ({row[2]}) of run {run}")
 
 
@@ -181,7 +185,8 @@ def check_owner(run: int, rows: Iterable[Row], what: str) -> None:
 def entry_values(run: int, entry: Entry) -> Row:
     """A new entry as `ENTRY_COLUMNS`."""
     output, error, patch, args = text_of(entry.output), text_of(entry.error), text_of(entry.patch), text_of(entry.args)
-    crc = entry_sum(entry.location, entry.kind, output, error, patch)
+    by_hand = text_of(entry.by_hand)
+    crc = entry_sum(entry.location, entry.kind, output, error, patch, by_hand)
     size = len(entry.output) if entry.output is not None else 0
     if entry.error is not None:
         size += len(entry.error)
@@ -212,6 +217,7 @@ def entry_values(run: int, entry: Entry) -> Row:
         error,
         patch,
         args,
+        by_hand,
     )
 
 
@@ -318,9 +324,9 @@ def _waiting(text: str | None) -> tuple[str, ...] | None:
 
 
 def entry_of(row: Row) -> Entry:
-    """A row of `HISTORY_COLUMNS`, output, error, patch."""
+    """A row of `HISTORY_COLUMNS`, output, error, patch, by_hand."""
     (seq, parent, location, kind, status, attempts, round, created_at, started_at, settled_at, due_at) = row[:11]
-    (rollback, source, size, args_crc, output, error, patch) = row[11:18]
+    (rollback, source, size, args_crc, output, error, patch, by_hand) = row[11:19]
     if type(location) is not str or type(kind) is not str or type(status) is not str:  # a damaged record has damaged types
         raise PayloadError(f"entry {seq} cannot be read: the file was damaged or edited. See `flowkit doctor`.")
     return Entry(
@@ -342,6 +348,7 @@ def entry_of(row: Row) -> Entry:
         output=body_of(output),
         error=body_of(error),
         patch=body_of(patch),
+        by_hand=None if by_hand is None else body_of(by_hand),
     )
 
 

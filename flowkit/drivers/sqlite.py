@@ -15,12 +15,15 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from flowkit.core.bulk import Bulk
 from flowkit.core.entry import Entry, FailedAttempt, Message
+from flowkit.core.line import Line
 from flowkit.drivers.base import (
     BodyRef,
     Claim,
     Claimed,
     Limits,
+    LineQuery,
     Op,
     Result,
     RunQuery,
@@ -32,6 +35,9 @@ from flowkit.drivers.base import (
 from flowkit.drivers.connections import Connections, Durability, translated
 from flowkit.drivers.forks import INSIDE_SQLITE
 from flowkit.drivers.gate import LiveLock
+from flowkit.drivers.sqlite_across import SQLiteAcross
+from flowkit.drivers.sqlite_bulk import Bulks
+from flowkit.drivers.sqlite_logs import lines
 from flowkit.drivers.sqlite_purge import purge
 from flowkit.drivers.sqlite_read import Reads
 from flowkit.drivers.sqlite_survey import SQLiteSurvey
@@ -70,6 +76,7 @@ class SQLiteDriver:
         self._connections = Connections(Path(path), durability=durability, readonly=readonly, busy_seconds=busy_seconds)
         self._work = Work(self._connections)
         self._reads = Reads(self._connections)
+        self._bulks = Bulks(self._connections)
         self._changes = _Changes(self._connections)
 
     def write(self, ops: Sequence[Op], now: float) -> list[Result]:
@@ -163,12 +170,26 @@ class SQLiteDriver:
     def attempts(self, run: int, entry: int | None = None) -> list[FailedAttempt]:
         return self._reads.attempts(run, entry)
 
+    def lines(self, query: LineQuery) -> list[Line]:
+        with self._connections.reading() as db:
+            return lines(db, query)
+
     def body(self, ref: BodyRef) -> bytes | None:
         return self._reads.body(ref)
+
+    def bulk(self, bulk: int | str) -> Bulk | None:
+        return self._bulks.one(bulk)
+
+    def bulks(self, limit: int, *, before: int | None = None, unfinished: bool = False) -> list[Bulk]:
+        return self._bulks.newest(limit, before, unfinished)
 
     def survey(self) -> SQLiteSurvey:
         """What this driver offers beyond the port to those who look over all runs."""
         return SQLiteSurvey(self._connections)
+
+    def across(self) -> SQLiteAcross:
+        """What pages over all runs ask beyond that."""
+        return SQLiteAcross(self._connections)
 
     def close(self) -> None:
         self._changes.close()

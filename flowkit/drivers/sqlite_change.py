@@ -76,7 +76,7 @@ _SET_FATE = f"UPDATE runs SET updated_at = ?, {FATE} WHERE seq = ?"
 _ADD = f"INSERT INTO entries ({ENTRY_COLUMNS}) VALUES ({_marks(ENTRY_COLUMNS)})"
 _SET_COLUMNS = (
     "status = ?, attempts = ?, round = ?, started_at = ?, settled_at = ?, due_at = ?, rollback = ?, output = ?, "
-    "error = ?, patch = ?"
+    "error = ?, patch = ?, by_hand = ?"
 )
 _SET = (
     f"UPDATE entries SET {_SET_COLUMNS}, crc = crc - (crc & {LOW}) + ?, "
@@ -197,10 +197,11 @@ class Batch:
     def _set(self, run: int, entries: Sequence[Entry]) -> None:
         for entry in entries:
             output, error, patch = text_of(entry.output), text_of(entry.error), text_of(entry.patch)
-            crc = entry_sum(entry.location, entry.kind, output, error, patch)
+            by_hand = text_of(entry.by_hand)
+            crc = entry_sum(entry.location, entry.kind, output, error, patch, by_hand)
             size = len(entry.output or b"") + len(entry.error or b"")
             values = (entry.status, entry.attempts, entry.round, entry.started_at, entry.settled_at, entry.due_at)
-            bodies = (entry.rollback, output, error, patch, crc | args_sum(entry.args))
+            bodies = (entry.rollback, output, error, patch, by_hand, crc | args_sum(entry.args))
             if entry.args is None:
                 self._more(_SET, [(*values, *bodies, size, run, entry.seq)])
             else:

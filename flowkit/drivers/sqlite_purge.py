@@ -12,7 +12,7 @@ _REPLY_DAYS = 1
 _STEERING_DAYS = 90
 _WORKER_DAYS = 1
 
-_BY_RUN = ("entries", "archive", "attempts", "inbox", "keys", "replies", "run_io")
+_BY_RUN = ("entries", "archive", "attempts", "inbox", "keys", "replies", "logs", "run_io")
 
 
 def purge(cursor: sqlite3.Cursor, now: float, limit: int) -> tuple[int, list[int]]:
@@ -25,6 +25,7 @@ def purge(cursor: sqlite3.Cursor, now: float, limit: int) -> tuple[int, list[int
         _delete_run(cursor, run, json.loads(tags))
     cursor.execute("DELETE FROM replies WHERE at <= ?", (now - _REPLY_DAYS * _DAY,))
     cursor.execute("DELETE FROM steering WHERE at <= ?", (now - _STEERING_DAYS * _DAY,))
+    cursor.execute("DELETE FROM bulks WHERE finished_at <= ?", (now - _STEERING_DAYS * _DAY,))
     cursor.execute("DELETE FROM keys WHERE key >= '~id:' AND key < '~id;' AND at <= ?", (now - _DAY,))
     return len(runs), _forget_workers(cursor, now)
 

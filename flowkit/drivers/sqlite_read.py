@@ -36,20 +36,20 @@ from flowkit.drivers.sql import (
 )
 from flowkit.errors import PayloadError
 
-__all__ = ["BODIES", "FIRST_CODE", "HISTORY", "MANIFEST", "Reads", "fresh_views", "picked_body"]
+__all__ = ["BODIES", "FIRST_CODE", "HISTORY", "MANIFEST", "Reads", "bounds_of", "fresh_views", "picked_body"]
 
 _FIRST_MESSAGES = 256
 _SMALL = 4_096
 _SEARCH_SECONDS = 0.15
 _CLOCK_SLACK = 1_000
 
-HISTORY = f"{HISTORY_COLUMNS}, CASE WHEN size <= {_SMALL} THEN output END, error, NULL"
+HISTORY = f"{HISTORY_COLUMNS}, CASE WHEN size <= {_SMALL} THEN output END, error, NULL, by_hand"
 """The columns of a list of entries: large outputs are left out."""
 
-BODIES = f"{HISTORY_COLUMNS}, output, error, patch, crc"
+BODIES = f"{HISTORY_COLUMNS}, output, error, patch, by_hand, crc"
 """The columns of entries with their bodies but for the arguments."""
 
-_ARGS = f"{HISTORY_COLUMNS}, NULL, NULL, NULL, crc, args"
+_ARGS = f"{HISTORY_COLUMNS}, NULL, NULL, NULL, NULL, crc, args"
 
 FIRST_CODE = "SELECT i.first_code, r.code FROM runs r JOIN run_io i ON i.run = r.seq WHERE r.seq = ?"
 MANIFEST = "SELECT manifest FROM codes WHERE code = ?"
@@ -122,11 +122,7 @@ class Reads:
     def runs(self, query: RunQuery) -> list[RunRow]:
         """See `Driver.runs`. A search for error text gives what it found in 150 ms."""
         with self._connections.reading() as db:
-            first = None if query.since is None else max(0, _first_since(db, query.since) - _CLOCK_SLACK)
-            end = None if query.until is None else _first_since(db, query.until) + _CLOCK_SLACK
-            if query.newer_than is not None:
-                first = max(first or 0, query.newer_than + 1)
-            sql, parameters = page_query(query, first, end)
+            sql, parameters = page_query(query, *bounds_of(db, query))
             if query.error is None:
                 return [row_of(row) for row in db.execute(sql, parameters)]
             return [row_of(row) for row in _within(db, sql, parameters, _SEARCH_SECONDS)]
@@ -197,7 +193,7 @@ def _view(run: int, row: Row, io: Row | None, entries: list[Row], messages: list
         refuse_damaged(f"the input of run {run}")
     input, input_crc, state, state_crc, error, error_crc, failed_entry, tried = io
     for entry in entries:
-        check_entry(run, entry, entry[18])
+        check_entry(run, entry, entry[19])
     return RunView(
         row=row_of(row),
         input=checked_body(input, input_crc, f"the input of run {run}") or b"",
@@ -229,12 +225,21 @@ def _entry_body(db: sqlite3.Connection, ref: BodyRef) -> bytes | None:
 def picked_body(row: Row, ref: BodyRef) -> bytes | None:
     """The body that `ref` names, out of a row of `BODIES` and the arguments. Raises PayloadError."""
     if ref.field == "args":
-        args = body_of(row[19])
-        if args_sum(args) != row[18] - (row[18] & LOW):
+        args = body_of(row[20])
+        if args_sum(args) != row[19] - (row[19] & LOW):
             refuse_damaged(f"the arguments of entry {ref.entry} of run {ref.run}")
         return args
-    check_entry(ref.run, row, row[18])
+    check_entry(ref.run, row, row[19])
     return body_of(row[{"output": 15, "error": 16, "patch": 17}[ref.field]])
+
+
+def bounds_of(db: sqlite3.Connection, query: RunQuery) -> tuple[int | None, int | None]:
+    """Between which seqs (half-open) lie the runs that a query means by their time or by another run; None: no bound."""
+    first = None if query.since is None else max(0, _first_since(db, query.since) - _CLOCK_SLACK)
+    end = None if query.until is None else _first_since(db, query.until) + _CLOCK_SLACK
+    if query.newer_than is not None:
+        first = max(first or 0, query.newer_than + 1)
+    return first, end
 
 
 def _first_since(db: sqlite3.Connection, instant: float) -> int:

@@ -12,10 +12,12 @@ from itertools import islice
 
 from flowkit.core.entry import Entry
 from flowkit.core.run import STATUSES
-from flowkit.drivers.base import BodyRef, RunRow
+from flowkit.drivers.base import BodyRef, RunQuery, RunRow
 from flowkit.drivers.connections import Connections
+from flowkit.drivers.lists import cut_query
 from flowkit.drivers.sql import HISTORY_COLUMNS, ROW_COLUMNS, checked_body, entry_of, padded, row_of
-from flowkit.drivers.sqlite_read import BODIES, HISTORY, picked_body
+from flowkit.drivers.sqlite_read import BODIES, HISTORY, bounds_of, picked_body
+from flowkit.drivers.sqlite_search import holding
 from flowkit.drivers.survey import Deed, Ending, Rewound, Stop
 from flowkit.errors import PayloadError
 
@@ -32,7 +34,7 @@ DEED = "SELECT op, at, run, verb, who, result FROM steering WHERE op = ?"
 _CHUNKS = (1, 10, 50, 200)
 _STOPPED_AT = ", ".join(f"e.{column}" for column in HISTORY_COLUMNS.split(", "))
 ENDINGS = {
-    n: f"SELECT i.run, i.error, i.error_crc, {_STOPPED_AT}, NULL, NULL, NULL FROM run_io i "
+    n: f"SELECT i.run, i.error, i.error_crc, {_STOPPED_AT}, NULL, NULL, NULL, e.by_hand FROM run_io i "
     f"LEFT JOIN entries e ON e.run = i.run AND e.seq = i.failed_entry WHERE i.run IN ({', '.join('?' * n)})"
     for n in _CHUNKS
 }
@@ -87,6 +89,17 @@ class SQLiteSurvey:
                 body = checked_body(error, crc, f"the error of run {run}")
                 found.append(Ending(run=run, error=body, entry=None if at[0] is None else entry_of(tuple(at))))
         return found
+
+    def cut(self, query: RunQuery) -> int:
+        """See `Survey.cut`."""
+        with self._connections.reading() as db:
+            asked = cut_query(query, *bounds_of(db, query))
+            return 0 if asked is None or db.execute(*asked[:2]).fetchone() is None else asked[2]
+
+    def holding(self, runs: Sequence[int], text: str, seconds: float) -> Collection[int] | None:
+        """See `Survey.holding`."""
+        with self._connections.reading() as db:
+            return holding(db, runs, text, seconds)
 
     def workflows(self, limit: int) -> list[str]:
         """See `Survey.workflows`."""

@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Sequence
 from itertools import islice
 
-from flowkit.core.change import Change, Outgoing
+from flowkit.core.change import REWINDS, Change, Outgoing
 from flowkit.drivers.base import (
     Done,
     Duplicate,
@@ -23,17 +23,20 @@ from flowkit.drivers.base import (
     Exists,
     Full,
     Limits,
+    Log,
     Lost,
     Moved,
     NoRun,
     Op,
     Result,
+    SaveBulk,
     Send,
     Sent,
     Start,
     Started,
     Steer,
     Steered,
+    Tag,
     Undeliverable,
 )
 from flowkit.drivers.rules import (
@@ -44,8 +47,10 @@ from flowkit.drivers.rules import (
     is_quiet,
     landed,
     message_key,
+    retagged,
     steered,
     stored_key,
+    tag_verb,
 )
 from flowkit.drivers.sql import (
     AT_ID,
@@ -56,7 +61,9 @@ from flowkit.drivers.sql import (
     tags_text,
     text_of,
 )
+from flowkit.drivers.sqlite_bulk import save_bulk
 from flowkit.drivers.sqlite_change import ARRIVE, STANDING_COLUMNS, Batch, Standing, clear_error, set_fate
+from flowkit.drivers.sqlite_logs import append
 from flowkit.errors import PayloadError
 
 __all__ = ["Writing"]
@@ -73,6 +80,9 @@ _START = (
 )
 _START_IO = "INSERT INTO run_io (run, token, input_hash, input_crc, first_code, input) VALUES (?, ?, ?, ?, ?, ?)"
 _TAG = "INSERT OR IGNORE INTO run_tags (tag, run) VALUES (?, ?)"
+_TAGS = f"SELECT seq, status, tags FROM {AT_ID} WHERE id = ?"
+_RETAG = "UPDATE runs SET tags = ? WHERE seq = ?"
+_UNTAG = "DELETE FROM run_tags WHERE tag = ? AND run = ?"
 _TWIN = f"SELECT seq, workflow, epoch, owner, input_hash, token FROM {AT_ID} JOIN run_io ON run = seq WHERE id = ?"
 
 _TARGET = f"SELECT seq, status, owner, waiting, wake_at, inbox FROM {AT_ID} WHERE id = ?"
@@ -113,6 +123,12 @@ class Writing:
                     results.append(self._send(op))
                 case Steer():
                     results.append(self._steer(op))
+                case Tag():
+                    results.append(self._retag(op))
+                case SaveBulk():
+                    results.append(save_bulk(self._cursor, op, self._now))
+                case Log():
+                    results.append(append(self._cursor, op))
                 case _:
                     raise TypeError(f"{op!r} is no operation of a driver")
         return results
@@ -152,7 +168,7 @@ class Writing:
             return Done(inbox=row.inbox, status=row.status, request=row.request)
         fate = landed(change, row, self._now)
         batch.turn(change, fate, self._expiry(fate.status))
-        if change.finish is not None and (row.status != "paused" or change.bump in ("recover", "replay")):
+        if change.finish is not None and (row.status != "paused" or change.bump in REWINDS):
             batch.finish(change)
         if change.bump == "block" and (code := change.code or row.code):
             batch.blocked(change.run, code)
@@ -303,6 +319,20 @@ class Writing:
             self._cursor.execute(_CANCEL_OPEN, (self._now, row.seq))
         if op.verb == "resume" and row.status in ("paused", "blocked"):
             clear_error(self._cursor, row.seq)
+        return Steered(status=status)
+
+    def _retag(self, op: Tag) -> Result:
+        if (first := self._first_answer(op.op)) is not None:
+            return Duplicate(first=first)
+        found = self._cursor.execute(_TAGS, (op.run, op.run)).fetchone()
+        if found is None:
+            return NoRun()
+        run, status, before = found[0], found[1], json.loads(found[2])
+        after = retagged(before, op)
+        self._cursor.execute(_RETAG, (tags_text(after), run))
+        self._cursor.executemany(_UNTAG, [(tag, run) for tag in before if tag not in after])
+        self._cursor.executemany(_TAG, [(tag, run) for tag in after if tag not in before])
+        self._cursor.execute(_STEER, (op.op, self._now, run, tag_verb(op), op.who, status))
         return Steered(status=status)
 
     def _first_answer(self, op: str) -> str | None:

@@ -12,9 +12,9 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from flowkit.core.entry import Entry
-from flowkit.drivers.base import BodyRef, RunRow
+from flowkit.drivers.base import BodyRef, RunQuery, RunRow
 
-__all__ = ["Deed", "Ending", "Rewound", "Stop", "Survey", "Surveyed"]
+__all__ = ["Deed", "Ending", "Recorded", "Rewound", "Stop", "Survey", "Surveyed"]
 
 
 class Deed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -72,6 +72,14 @@ class Survey(Protocol):
         """Why each of these runs stopped; those whose row is damaged are left out."""
         ...
 
+    def cut(self, query: RunQuery) -> int:
+        """How many runs this query looks at, where it leaves out others that might be in its list; else 0."""
+        ...
+
+    def holding(self, runs: Sequence[int], text: str, seconds: float) -> Collection[int] | None:
+        """Those of `runs` whose input holds `text`, ASCII letters in either case; None if there was not time enough."""
+        ...
+
     def workflows(self, limit: int) -> list[str]:
         """The names of the workflows that have runs, in order."""
         ...
@@ -110,4 +118,13 @@ class Surveyed(Protocol):
 
     def survey(self) -> Survey:
         """The survey of this driver's database."""
+        ...
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """A driver without a `Survey` that tells of its verbs all the same."""
+
+    def deed(self, op: str) -> Deed | None:
+        """The verb that was carried out under this op."""
         ...

@@ -14,7 +14,6 @@ until it is acknowledged: every operation is safe to repeat, and what its second
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -22,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from queue import Empty, SimpleQueue
 
 from flowkit.clock import Clock
+from flowkit.core.fields import own_log
 from flowkit.drivers.backlog import Backlog
 from flowkit.drivers.base import Driver, GuardFailed, Op, Result
 from flowkit.drivers.forks import this_process
@@ -31,7 +31,7 @@ from flowkit.errors import StoreBusy, StoreError
 
 __all__ = ["Sink", "Writer"]
 
-_log = logging.getLogger("flowkit")
+_log = own_log()
 
 RETRY_SECONDS = 1.0
 CLOSING_POLL_SECONDS = 0.002

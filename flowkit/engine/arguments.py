@@ -41,6 +41,23 @@ class ArgumentBinder:
             return bound
         return self.complete(args, kwargs)
 
+    def replaced(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], named: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The call with these arguments in place of its own.
+
+        Raises:
+            TypeError: the call does not fit the signature, or that has no such parameter.
+        """
+        unknown = named.keys() - set(self.names)
+        if self._signature is None or unknown:
+            raise TypeError(f"there is no parameter {', '.join(sorted(unknown or named))} to give another argument")
+        bound = self._signature.bind_partial(*args, **kwargs)
+        ordered = {**bound.arguments, **named}
+        bound.arguments = {name: ordered[name] for name in self._signature.parameters if name in ordered}
+        bound.apply_defaults()
+        return bound.args, bound.kwargs
+
     def complete(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """As the call, with defaults filled in."""
         if self._signature is not None:

@@ -151,7 +151,7 @@ class AwaitingPort:
             scope.strand.body = None
             raise scope.strand.stop
         number = running.host.watchdog.enter(live)
-        token = current.set(BodyScope(scope, live, call.name, call.state))
+        token = current.set(BodyScope(scope, live, call))
         outcome: Outcome[Any]
         try:
             outcome = Done(await call.function(*call.args, **call.kwargs))

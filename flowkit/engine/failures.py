@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from flowkit.codec import decode_error, encode_error, rebuild, snapshot
 from flowkit.core.entry import Entry
+from flowkit.core.fields import own_log
 from flowkit.core.ledger import Ledger
 from flowkit.core.location import split
 from flowkit.core.origin import FailureKind, FailureSource, Origin, mark
 from flowkit.core.outcome import Place
-from flowkit.errors import ErrorInfo, JoinError, RaceError, RollbackError, StepExhausted, StepTimeout
+from flowkit.durations import seconds
+from flowkit.errors import ErrorInfo, JoinError, RaceError, RetryAfter, RollbackError, StepExhausted, StepTimeout
 
-__all__ = ["error_line", "failed_place", "failure_kind", "holds_rollback", "info_bytes", "raised_again", "recorded_failure"]
+__all__ = [
+    "chosen_delay", "error_line", "failed_place", "failure_kind", "holds_rollback", "info_bytes", "raised_again",
+    "recorded_failure",
+]  # fmt: skip
 
 _LINE = 200
+_log = own_log()
 
 
 def info_bytes(error: BaseException) -> tuple[ErrorInfo, bytes]:
@@ -74,3 +80,18 @@ def holds_rollback(error: BaseException) -> bool:
     if isinstance(error, JoinError | RaceError):
         return any(holds_rollback(each) for each in error.errors.values())
     return isinstance(error, RollbackError)
+
+
+def chosen_delay(error: BaseException, run: str, step: str, attempt: int) -> float | None:
+    """Seconds until the retry, if the body chose them; a choice that cannot be is none."""
+    if not isinstance(error, RetryAfter):
+        return None
+    try:
+        return seconds(error.delay, "RetryAfter delay")
+    except (TypeError, ValueError) as unreadable:
+        _log.warning(
+            "a step raised RetryAfter with a delay that cannot be, and the step's own backoff is used: %s",
+            unreadable,
+            extra={"run": run, "step": step, "attempt": attempt},
+        )
+        return None

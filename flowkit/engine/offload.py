@@ -54,7 +54,7 @@ def run_looped(scope: Scope, call: BodyCall, done: Callable[[Any], None]) -> Non
 
     async def run(live: LiveBody) -> None:
         number = running.host.watchdog.enter(live)
-        current.set(BodyScope(scope, live, call.name, call.state))
+        current.set(BodyScope(scope, live, call))
         outcome: Outcome[Any]
         try:
             outcome = Done(await call.function(*call.args, **call.kwargs))

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowkit.core import divergence
 from flowkit.core.change import Park
@@ -28,9 +28,13 @@ from flowkit.engine.commits import Commits, Final
 from flowkit.engine.recorder import Recorder, Written
 from flowkit.engine.scope import Strand
 from flowkit.engine.source import caller
+from flowkit.engine.standin import StandIn
 from flowkit.engine.state import RunState
 from flowkit.engine.threads import BodyPool, Guests, LoopThread
 from flowkit.errors import Evicted, Fenced, HistoryDiverged, Parked, PayloadError, ScopeClosed
+
+if TYPE_CHECKING:
+    from flowkit.engine.logs import Listener
 
 __all__ = ["Host", "Pass", "RunFacts", "Waiter"]
 
@@ -47,6 +51,8 @@ class Host:
     linger: float = 1.0
     record_after: float | None = 0.25
     max_payload: int = 8_000_000
+    stand_in: StandIn | None = None
+    listener: Listener | None = None
 
 
 @dataclass(frozen=True, slots=True)

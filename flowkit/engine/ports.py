@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from typing import Any, Protocol
 
+from flowkit.core.line import Part
 from flowkit.core.outcome import Done, Failed, Outcome, TimedOut, Wake
 from flowkit.engine.bodies import LiveBody, Verdict
 from flowkit.engine.commits import Final
@@ -25,9 +26,15 @@ RED_POLL_SECONDS = 0.05
 
 
 class BodyCall:
-    """A body to run: a step's or a handler's. `state` is the box behind `run_state()`, filled if the body asks."""
+    """A body to run: a step's or a handler's (`part`). `state` is the box behind `run_state()`, filled if the body asks.
 
-    __slots__ = ("args", "at_most_once", "awaits", "function", "kwargs", "location", "name", "record", "state", "timeout")
+    `location` is its own among those that run; `step` that of the step's entry, which began at `since`.
+    """
+
+    __slots__ = (
+        "args", "at_most_once", "attempt", "awaits", "function", "kwargs", "location", "name", "part", "record", "since", "state",
+        "step", "timeout",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -42,8 +49,16 @@ class BodyCall:
         record: Callable[[], None] | None,
         state: Any,
         at_most_once: bool = False,
+        attempt: int = 0,
+        since: float = 0.0,
+        part: Part = "step",
+        step: str | None = None,
     ) -> None:
         self.name = name
+        self.attempt = attempt
+        self.since = since
+        self.part: Part = part
+        self.step = location if step is None else step
         self.at_most_once = at_most_once
         self.location = location
         self.function = function
@@ -136,7 +151,7 @@ def run_body(scope: Scope, call: BodyCall, live: LiveBody) -> Outcome[Any]:
     running = scope.running
     number = running.host.watchdog.enter(live)
     try:
-        return Done(copy_context().run(_enter, BodyScope(scope, live, call.name, call.state), call))
+        return Done(copy_context().run(_enter, BodyScope(scope, live, call), call))
     except KeyboardInterrupt as error:
         running.crash(error)
         raise ScopeClosed("interrupted from the keyboard") from None

@@ -8,7 +8,6 @@ tasks that user code starts by itself may inherit; so a strand also knows its th
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
@@ -18,6 +17,7 @@ import msgspec
 
 from flowkit.core import divergence
 from flowkit.core.entry import Entry
+from flowkit.core.fields import own_log
 from flowkit.core.journal import Visits
 from flowkit.core.location import ROOT
 from flowkit.core.origin import origin_in_chain
@@ -28,6 +28,7 @@ from flowkit.errors import HistoryDiverged, NotInRun, Parked, ScopeClosed, Suspe
 
 if TYPE_CHECKING:
     from flowkit.engine.passes import Pass
+    from flowkit.engine.ports import BodyCall
 
 __all__ = ["BodyScope", "Frontier", "Scope", "Strand", "current", "current_body", "in_run", "outside_run", "running_scope"]
 
@@ -35,7 +36,7 @@ __all__ = ["BodyScope", "Frontier", "Scope", "Strand", "current", "current_body"
 T = TypeVar("T")
 
 _MANY = 10_000
-_log = logging.getLogger("flowkit")
+_log = own_log()
 
 
 class Frontier(Parked):
@@ -91,7 +92,7 @@ class Strand:
 class Scope:
     """A place where names are unique, as one pass visits it."""
 
-    __slots__ = ("_promises", "checkpointed", "over", "promised", "quiet", "strand", "visits")
+    __slots__ = ("_promises", "checkpointed", "over", "promised", "quiet", "said", "strand", "visits")
 
     def __init__(self, strand: Strand, path: str = ROOT, *, checkpointed: bool = False) -> None:
         self.strand = strand
@@ -101,6 +102,8 @@ class Scope:
         self.promised: dict[int, tuple[Coroutine[Any, Any, Any], str, str]] = {}
         self.quiet: asyncio.Event | None = None
         self.over = False
+        self.said = 0
+        """How many log records its code has made."""
 
     @property
     def running(self) -> Pass:
@@ -167,7 +170,7 @@ class Scope:
             _log.warning(
                 "run %r has a history of %s entries, which every pass reads again: a native loop over steps makes it grow "
                 "without bound, loop() keeps it short, %s",
-                ledger.run_id, f"{_MANY:,}", source,
+                ledger.run_id, f"{_MANY:,}", source, extra={"run": ledger.run_id, "step": location},
             )  # fmt: skip
         with ledger.lock:  # numbers become durable in their order
             return self.stage(
@@ -278,13 +281,22 @@ class Scope:
 class BodyScope:
     """Stands for the current scope inside a step's body, where primitives are refused and steps are plain calls."""
 
-    __slots__ = ("live", "name", "scope", "state")
+    __slots__ = ("call", "live", "scope")
 
-    def __init__(self, scope: Scope, live: LiveBody, name: str, state: Any) -> None:
+    def __init__(self, scope: Scope, live: LiveBody, call: BodyCall) -> None:
         self.scope = scope
         self.live = live
-        self.name = name
-        self.state = state
+        self.call = call
+
+    @property
+    def name(self) -> str:
+        """What the body is called in messages."""
+        return self.call.name
+
+    @property
+    def state(self) -> Any:
+        """The box behind `run_state()`."""
+        return self.call.state
 
 
 current: ContextVar[Scope | BodyScope | None] = ContextVar("flowkit_scope", default=None)

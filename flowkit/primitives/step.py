@@ -7,7 +7,6 @@ workflow sees it, and after that it never runs again. The order within an attemp
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, assert_never
@@ -15,15 +14,16 @@ from zlib import crc32
 
 import msgspec
 
-from flowkit.codec import Coder, coder, decode_error
+from flowkit.codec import Coder, coder, decode_error, signature_coders
 from flowkit.core.entry import Entry, FailedAttempt
 from flowkit.core.events import StepError
+from flowkit.core.fields import own_log
 from flowkit.core.location import split
 from flowkit.core.outcome import Done, Failed, Outcome, Place, TimedOut, Wake
+from flowkit.core.resolution import edited_args
 from flowkit.core.retry import RetryPolicy, next_attempt_at
-from flowkit.durations import seconds
 from flowkit.engine.arguments import ArgumentBinder
-from flowkit.engine.failures import error_line, info_bytes, recorded_failure
+from flowkit.engine.failures import chosen_delay, error_line, info_bytes, recorded_failure
 from flowkit.engine.ports import BodyCall, Port
 from flowkit.engine.replay import Call
 from flowkit.engine.scope import Scope
@@ -40,10 +40,10 @@ from flowkit.errors import (
     StepTimeout,
 )
 
-__all__ = ["StepCall", "StepPlan", "chosen_delay"]
+__all__ = ["StepCall", "StepPlan"]
 
 _CRASHES_BEFORE_INTENT = 2
-_log = logging.getLogger("flowkit")
+_log = own_log()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ _args_coder = coder()
 class StepCall:
     """One call of a step."""
 
-    __slots__ = ("_recorded", "args", "kwargs", "name", "plan")
+    __slots__ = ("_passed", "_recorded", "args", "kwargs", "name", "plan")
 
     kind: ClassVar[str] = "step"
     frontier: ClassVar[str] = "always"
@@ -85,6 +85,7 @@ class StepCall:
         self.args = args
         self.kwargs = kwargs
         self._recorded: dict[str, Any] = {}
+        self._passed: tuple[tuple[Any, ...], Mapping[str, Any]] = (args, kwargs)
 
     @property
     def explicit(self) -> bool:
@@ -92,7 +93,7 @@ class StepCall:
 
     def recall(self, scope: Scope, entry: Entry) -> Any:
         if entry.args_crc and "#" in entry.location:
-            self._compare_args(entry)
+            self._compare_args(scope, entry)
         if entry.output is not None:
             return self.plan.returns.decode(entry.output)
         if entry.status == "cancelled":
@@ -110,6 +111,10 @@ class StepCall:
             return Failed(missing)
         if plan.at_most_once and _running(call.entry) and call.location not in running.verdicts:
             return await self._fail(call, port, self._interrupted(call))
+        try:
+            self._passed = self.passed(call.entry)
+        except (PayloadError, TypeError) as unfit:  # arguments changed by hand, for code that has changed since
+            return await self._fail(call, port, unfit)
         if call.entry is None and plan.record_args:
             self._recorded = self._arguments()  # before the body, which may change what it was given
         while True:
@@ -153,8 +158,9 @@ class StepCall:
             running.commit_in_background()
 
         return BodyCall(
-            name=plan.name, location=call.location, function=plan.function, args=self.args, kwargs=self.kwargs,
+            name=plan.name, location=call.location, function=plan.function, args=self._passed[0], kwargs=self._passed[1],
             awaits=plan.awaits, timeout=plan.timeout, record=record, state=state, at_most_once=plan.at_most_once,
+            attempt=number, since=started if call.entry is None else call.entry.created_at,
         )  # fmt: skip
 
     async def _wait_for_retry(self, call: Call, port: Port) -> None:
@@ -215,7 +221,7 @@ class StepCall:
         plan, running = self.plan, call.scope.running
         failed_at = running.recorder.now()
         try:
-            retriable, delay = self._retriable(error), chosen_delay(error)
+            retriable, delay = self._retriable(error), chosen_delay(error, running.facts.id, call.location, number)
         except Exception as broken:  # the user's predicate: what it raises is how the step ends
             return await self._fail(call, port, broken, number, started)
         if not retriable:
@@ -323,6 +329,25 @@ class StepCall:
 
     # --- arguments --------------------------------------------------------------------------------------------------
 
+    def passed(self, entry: Entry | None) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+        """What the body gets: the call's arguments, but for those that a person changed in this entry.
+
+        Raises:
+            PayloadError, TypeError: what was changed does not fit the step any more.
+        """
+        edited = edited_args(entry)
+        if not edited:
+            return self.args, self.kwargs
+        coders = signature_coders(self.plan.function).parameters
+        named: dict[str, Any] = dict.fromkeys(edited)
+        for name in edited.keys() & coders.keys():
+            try:
+                named[name] = coders[name].decode(bytes(edited[name]))
+            except PayloadError as error:
+                why = f"argument {name!r} was changed by hand and does not fit step {self.plan.name!r}: {error}"
+                raise PayloadError(why, path=error.path) from error
+        return self.plan.bind.replaced(self.args, self.kwargs, named)
+
     def _arguments(self) -> dict[str, Any]:
         """The entry's fields for the recorded arguments."""
         body = self._encoded_args()
@@ -335,12 +360,13 @@ class StepCall:
         except PayloadError:
             return _args_coder.encode({name: _or_note(value) for name, value in named.items()})
 
-    def _compare_args(self, entry: Entry) -> None:
+    def _compare_args(self, scope: Scope, entry: Entry) -> None:
         if self.plan.record_args and crc32(self._encoded_args()) != entry.args_crc:
             _log.warning(
                 "step %r is called with other arguments than were recorded for it; its recorded result is used. Numbered "
                 "names move when a call before them is added or removed: give such steps a name= of their own.",
                 entry.location,
+                extra={"run": scope.running.facts.id, "step": entry.location},
             )
 
 
@@ -351,17 +377,6 @@ def _or_note(value: Any) -> Any:
     except PayloadError:
         return f"<{type(value).__module__}.{type(value).__qualname__}>"
     return value
-
-
-def chosen_delay(error: BaseException) -> float | None:
-    """Seconds until the retry, if the body chose them; a choice that cannot be is none."""
-    if not isinstance(error, RetryAfter):
-        return None
-    try:
-        return seconds(error.delay, "RetryAfter delay")
-    except (TypeError, ValueError) as unreadable:
-        _log.warning("a step raised RetryAfter with a delay that cannot be, and the step's own backoff is used: %s", unreadable)
-        return None
 
 
 def _running(entry: Entry | None) -> bool:

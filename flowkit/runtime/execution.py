@@ -58,6 +58,7 @@ class Execution:
     ) -> None:
         self.house = house
         self.claim = claim
+        self.log = house.logger.of(run=claim.id)
         self.workflow = workflow
         self.code = code
         self.recorder = recorder
@@ -99,7 +100,7 @@ class Execution:
             pass  # fenced, cancelled or given up: whoever did that has said so
         except BaseException as error:  # a defect or a dying store: it must not die in a thread that nobody joins
             self.fatal = self.fatal or error
-            self.house.logger.exception("run %s was given up by this worker: %s", self.claim.id, error)
+            self.log.exception("run %s was given up by this worker: %s", self.claim.id, error)
         if self._verdicts is mine:
             self.over()
 
@@ -157,7 +158,7 @@ class Execution:
         try:
             running.commits.commit(Final(status=_released(running), release=True))
         except FlowkitError as error:
-            self.house.logger.debug("run %s was no longer this worker's: %s", self.claim.id, error)
+            self.log.debug("run %s was no longer this worker's: %s", self.claim.id, error)
         self.over()
 
     def close(self) -> None:
@@ -246,8 +247,7 @@ class Execution:
             tags=row.tags, input=view.input,
         )  # fmt: skip
         complete = len(view.messages) < _LOADED_MESSAGES
-        number = row.inbox if complete else view.messages[-1].seq
-        self._mail = Mail(view.messages, number)
+        self._mail = Mail(view.messages, row.inbox if complete else view.messages[-1].seq)
         self._commits = Commits(self._ledger, self.recorder, self._heard)
 
     def _new_pass(self, *, verdicts: bool = False, frozen: bool = False, collects: bool = False, back: bool = False) -> Pass:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from flowkit.clock import Clock
-from flowkit.core.events import ErrorEvent
+from flowkit.core.events import ErrorEvent, RollbackFailed, StepError
+from flowkit.core.fields import own_log
 from flowkit.definitions import OnError, Workflow
 from flowkit.drivers.base import Driver
 from flowkit.drivers.writer import Writer
@@ -18,6 +19,7 @@ from flowkit.engine.bodies import Watchdog
 from flowkit.engine.passes import Host
 from flowkit.engine.scope import outside_run
 from flowkit.engine.threads import BodyPool, Guests, LoopThread
+from flowkit.runtime.capture import Capture
 from flowkit.runtime.recorder import LoopSink, StoreRecorder
 
 __all__ = ["House"]
@@ -26,7 +28,9 @@ BODIES = 64
 
 
 class House:
-    """Driver, writer, clock, threads and hooks of one handle. `linger` and `record_after` are seconds."""
+    """Driver, writer, clock, threads and hooks of one handle. `linger` and `record_after` are seconds; `capture` is the level
+    from which on the log of runs is kept.
+    """
 
     def __init__(
         self,
@@ -40,12 +44,14 @@ class House:
         record_after: float | None = 0.25,
         chance: Callable[[], float] = random.random,
         patience_seconds: float = 30.0,
+        capture: int | None = None,
     ) -> None:
         self.driver = driver
         self.clock = clock
         self.writer = Writer(driver, clock, patience_seconds=patience_seconds)
         self.on_error = on_error
-        self.logger = logger or logging.getLogger("flowkit")
+        self.logger = own_log(logger)
+        self.capture = Capture(driver, self.writer, clock, self.logger, capture)
         guests = Guests()
         self.loop = LoopThread()
         self.sink = LoopSink(self.loop)
@@ -63,6 +69,7 @@ class House:
             linger=linger,
             record_after=record_after,
             max_payload=max_payload,
+            listener=self.capture,
         )
 
     def recorder(self, run: int) -> StoreRecorder:
@@ -81,23 +88,23 @@ class House:
         except KeyboardInterrupt:
             raise
         except BaseException:  # the user's hook: it must not change what becomes of the run
-            self.logger.exception("flowkit: the on_error hook %r raised", hook)
+            self.logger.exception("flowkit: the on_error hook %r raised", hook, extra=_about(event))
             return
         if inspect.iscoroutine(said):
-            self.loop.call(lambda: outside_run(self._start_hook, hook, said))
+            self.loop.call(lambda: outside_run(self._start_hook, hook, said, event))
 
-    def _start_hook(self, hook: OnError, said: Any) -> None:
-        task = asyncio.get_running_loop().create_task(self._await_hook(hook, said))
+    def _start_hook(self, hook: OnError, said: Any, event: object) -> None:
+        task = asyncio.get_running_loop().create_task(self._await_hook(hook, said, event))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _await_hook(self, hook: OnError, said: Any) -> None:
+    async def _await_hook(self, hook: OnError, said: Any, event: object) -> None:
         try:
             await said
         except asyncio.CancelledError:
             raise
         except BaseException:  # the user's hook: it must not take the engine's loop with it
-            self.logger.exception("flowkit: the async on_error hook %r raised", hook)
+            self.logger.exception("flowkit: the async on_error hook %r raised", hook, extra=_about(event))
 
     def _watchdog_failed(self, error: BaseException) -> None:
         self.logger.error("flowkit: the watchdog could not end or record a body", exc_info=error)
@@ -105,6 +112,18 @@ class House:
     def close(self) -> None:
         """Stop the threads. Executions must have ended."""
         self.watchdog.close()
+        self.capture.close()
         self.writer.close()
         self.loop.close()
         self.host.guests.close()
+
+
+def _about(event: object) -> dict[str, object]:
+    """What a record says of the failure that a hook was told of."""
+    match event:
+        case StepError():
+            return {"run": event.run_id, "step": event.step_name, "attempt": event.attempt}
+        case RollbackFailed():
+            return {"run": event.run_id, "step": event.step_name, "attempt": event.attempts}
+        case _:
+            return {"run": getattr(event, "run_id", "")}

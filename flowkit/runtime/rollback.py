@@ -18,15 +18,16 @@ from flowkit.core.entry import Entry, FailedAttempt
 from flowkit.core.events import RollbackFailed
 from flowkit.core.location import split
 from flowkit.core.outcome import Done, Failed, Outcome, Place, TimedOut, Wake
+from flowkit.core.resolution import by_hand_of
 from flowkit.core.retry import RetryPolicy, next_attempt_at
 from flowkit.engine.commits import Final
-from flowkit.engine.failures import error_line, info_bytes
+from flowkit.engine.failures import chosen_delay, error_line, info_bytes
 from flowkit.engine.passes import Pass
 from flowkit.engine.ports import BodyCall, Port
 from flowkit.engine.scope import Scope
 from flowkit.engine.state import StateBox
 from flowkit.errors import CriticalError, HistoryDiverged, PayloadError, StepTimeout, Suspended
-from flowkit.primitives.step import StepCall, StepPlan, chosen_delay
+from flowkit.primitives.step import StepCall, StepPlan
 
 if TYPE_CHECKING:
     from flowkit.runtime.execution import Execution
@@ -83,7 +84,7 @@ class Rollback:
             started = running.recorder.now()
             state = StateBox(running.state)
             running.progress(entry.location, number - 1, call.plan.rollback_retries + 1, _line(attempts))
-            outcome = await self._run(port, scope, entry, call.plan, self._undo(entry, call), state)
+            outcome = await self._run(port, scope, entry, call.plan, self._undo(entry, call), state, number)
             patch: bytes | None = None
             try:
                 patch = state.patch(running.host.max_payload) if isinstance(outcome, Done) else None
@@ -106,16 +107,20 @@ class Rollback:
         if plan.rollback_names == ("",):
             return plan.rollback
         output = plan.returns.decode(entry.output) if entry.output is not None else None
-        named: dict[str, Any] = plan.bind.complete(call.args, call.kwargs) if plan.rollback_names else {}
+        named: dict[str, Any] = plan.bind.complete(*call.passed(entry)) if plan.rollback_names else {}
         return partial(plan.rollback, output, **{name: named[name] for name in plan.rollback_names if name in named})
 
     async def _run(
-        self, port: Port, scope: Scope, entry: Entry, plan: StepPlan, undo: Callable[[], Any], state: StateBox
+        self, port: Port, scope: Scope, entry: Entry, plan: StepPlan, undo: Callable[[], Any], state: StateBox, number: int
     ) -> Outcome[Any] | TimedOut:
         """Run the handler. One that gives an awaitable is async, however it is written: a lambda, an object, a step."""
+        stand_in = self._pass.host.stand_in
+        if stand_in is not None and stand_in.undoes(self._pass.facts.id, entry.location):
+            return Done(None)
         body = partial(
             BodyCall, name=f"rollback of {plan.name}", location=f"{entry.location}/rollback", args=(), kwargs={},
-            timeout=plan.timeout, record=None, state=state,
+            timeout=plan.timeout, record=None, state=state, attempt=number, since=entry.created_at, part="rollback",
+            step=entry.location,
         )  # fmt: skip
         outcome = await port.body(scope, body(function=undo, awaits=inspect.iscoroutinefunction(undo)))
         if isinstance(outcome, Done) and inspect.isawaitable(made := outcome.value):
@@ -149,7 +154,8 @@ class Rollback:
         policy = RetryPolicy(plan.rollback_retries, plan.policy.backoff, plan.policy.backoff_max, plan.policy.jitter)
         retry_at = None
         if not isinstance(error, CriticalError | PayloadError):
-            retry_at = next_attempt_at(policy, number, failed_at, chance=running.host.chance(), delay=chosen_delay(error))
+            delay = chosen_delay(error, running.facts.id, entry.location, number)
+            retry_at = next_attempt_at(policy, number, failed_at, chance=running.host.chance(), delay=delay)
         info, body = info_bytes(error)
         failure = FailedAttempt(
             entry=entry.seq, part="rollback", round=entry.round, n=number, started_at=started, ended_at=failed_at,
@@ -194,8 +200,19 @@ def misfit_of(collected: Pass) -> HistoryDiverged | None:
 
 def owing(collected: Pass) -> list[Entry]:
     """The entries that owe a rollback, newest completion first."""
-    found = [entry for entry in collected.ledger.entries.values() if entry.rollback == "owes"]
+    found = [
+        entry for entry in collected.ledger.entries.values() if entry.rollback == "owes" and not _owes_nothing(collected, entry)
+    ]
     return sorted(found, key=lambda entry: (entry.settled_at or 0.0, entry.seq), reverse=True)
+
+
+def _owes_nothing(collected: Pass, entry: Entry) -> bool:
+    """Whether the value was given where no code could tell if the step has a rollback, and this code, which makes it, has
+    none.
+    """
+    given = by_hand_of(entry)
+    found = collected.handlers.get(entry.location)
+    return given is not None and given.unchecked and found is not None and _handler_in(collected, entry) is None
 
 
 def _handler_in(collected: Pass, entry: Entry) -> StepCall | None:

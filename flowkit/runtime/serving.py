@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from flowkit.definitions import Workflow
-from flowkit.definitions.manifest import Manifest, manifest_of, read_manifest
+from flowkit.definitions.manifest import manifest_of, read_manifest
 from flowkit.drivers.base import Driver
 from flowkit.errors import FlowkitError
 from flowkit.registry import project_code
@@ -72,7 +72,7 @@ class Announcer:
 
     def _publish(self, workflows: Mapping[str, Workflow[..., Any]], now: float) -> None:
         """Once per code: whoever comes second finds it there."""
-        known = read_manifest(self._driver.manifest(self._code)).workflows
-        new = [workflow for name, workflow in workflows.items() if name not in known]
+        known = read_manifest(self._driver.manifest(self._code))
+        new = [workflow for name, workflow in workflows.items() if name not in known.workflows]
         if new:
-            self._driver.publish(self._code, Manifest({**known, **manifest_of(new).workflows}).encode(), now)
+            self._driver.publish(self._code, known.also(manifest_of(new)).encode(), now)

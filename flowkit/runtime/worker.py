@@ -90,6 +90,7 @@ class Worker:
         self._gentle_until = time.monotonic() + gentle
         self._announcer = Announcer(self.house.driver, self._sources, generation)
         self._id = self._join()
+        self.house.capture.start()
         self.house.evict_later = self.evict_later
         for name, target in (("flowkit-worker", self._claim_for_ever), ("flowkit-lease", self._keep_lease)):
             thread = threading.Thread(target=target, name=name, daemon=True)
@@ -269,9 +270,7 @@ class Worker:
     def _join_anew(self) -> None:
         """This worker was declared dead: whatever it held has another owner now."""
         self.house.logger.warning("flowkit: worker %s was declared dead; it joins anew", self._id)
-        with self._lock:
-            held = list(self._held.values())
-        for execution in held:
+        for execution in self.holding():
             execution.close()
         self._id = self._join()
 
@@ -382,6 +381,7 @@ class Worker:
         return given_up
 
     def _leave(self) -> None:
+        self.house.capture.close()
         for thread in self._threads[1:]:
             thread.join(timeout=5.0)
         try:

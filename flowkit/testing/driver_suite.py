@@ -16,13 +16,17 @@ from collections.abc import Callable
 
 from flowkit.drivers.base import Driver
 from flowkit.testing.cases.base import Case
+from flowkit.testing.cases.bulks import Bulks
 from flowkit.testing.cases.changes import Changes
 from flowkit.testing.cases.claims import Adopting, Claims
 from flowkit.testing.cases.endings import Endings
 from flowkit.testing.cases.fences import Bumps, Fences, Guards, Sends
+from flowkit.testing.cases.logs import Logs
 from flowkit.testing.cases.messages import Messages
 from flowkit.testing.cases.reads import Bodies, Histories, Lists
+from flowkit.testing.cases.resolves import Resolves
 from flowkit.testing.cases.starts import Starts
+from flowkit.testing.cases.tags import Tags
 from flowkit.testing.cases.verbs import Verbs, VerbTable
 from flowkit.testing.cases.workers import Retention, Takeover, Waiting
 
@@ -47,6 +51,10 @@ _PARTS: tuple[type[Case], ...] = (
     Lists,
     Histories,
     Bodies,
+    Logs,
+    Bulks,
+    Tags,
+    Resolves,
 )
 
 

@@ -7,7 +7,8 @@ call, and nothing lingers, so that each wait ends its pass and every commit can 
 from __future__ import annotations
 
 import threading
-from collections.abc import Coroutine, Sequence
+import uuid
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -20,10 +21,11 @@ from flowkit.client.history import HistoryEntry
 from flowkit.client.requests import answer_to
 from flowkit.client.run import Run
 from flowkit.codec import rebuild
+from flowkit.core.entry import Message
 from flowkit.core.run import TERMINAL
 from flowkit.definitions import OnError, Workflow
 from flowkit.drivers import open_driver
-from flowkit.drivers.base import Driver, RunRow, Verb
+from flowkit.drivers.base import Driver, RunRow, Send, Start, Started, Verb
 from flowkit.drivers.memory import MemoryDriver
 from flowkit.errors import HistoryDiverged, RunCancelled, RunConflict
 from flowkit.registry import fingerprint
@@ -31,6 +33,7 @@ from flowkit.runtime.execution import Execution
 from flowkit.runtime.worker import worker_info
 from flowkit.testing.clock import FakeClock
 from flowkit.testing.crashes import CrashingDriver, SimulatedCrash
+from flowkit.testing.recorded import RecordedRun, Replica, order_of
 
 __all__ = ["Lab", "Pass", "Stuck"]
 
@@ -75,6 +78,7 @@ class Lab:
         self._on_error = on_error
         self._max_payload = max_payload
         self._code: dict[str, Workflow[..., Any]] = {}
+        self._replica = Replica(self.clock, self._deliver)
         self._open()
 
     def _open(self) -> None:
@@ -87,7 +91,7 @@ class Lab:
             max_payload=self._max_payload,
         )
         house = self.client.house
-        house.host = _still(house.host)
+        house.host = _still(house.host, self._replica)
         self._worker = self._driver.join(worker_info(), self.clock.now())
 
     def __enter__(self) -> Lab:
@@ -113,6 +117,32 @@ class Lab:
         run = self.call(lambda: self.client.start(id, workflow, *args, **kwargs))
         self._code.setdefault(run.id, workflow)
         return LabRun(self, run)
+
+    def load(self, record: Mapping[str, Any], workflow: Workflow[..., Any]) -> LoadedRun:
+        """Start a run that was recorded elsewhere, with its id, input and messages, and move the clock to its start.
+
+        `record` is what ``flowkit export`` wrote. Steps, sleeps, sends and `version()` are answered from it at the recorded
+        instants, and no rollback of theirs is called. What ended a failed run really runs, and so does what it never came to.
+
+        Raises:
+            ValueError: the record is of another format. RunConflict: this Lab has a run of that id.
+        """
+        recorded = RecordedRun(record)
+        self.clock.set(max(recorded.created_at, recorded.start_at))
+        start = Start(
+            id=recorded.id, workflow=workflow.name, input=recorded.input, input_hash=uuid.uuid4().hex, tags=recorded.tags,
+            start_at=recorded.start_at, token=uuid.uuid4().hex,
+        )  # fmt: skip
+        if not isinstance(self.call(lambda: self.client.house.writer.write(start)), Started):
+            raise RunConflict(f"this Lab has a run {recorded.id!r} already: load() it into another one")
+        self._code[recorded.id] = workflow
+        self._replica.add(recorded)
+        return LoadedRun(self, self.client.get(recorded.id), recorded, workflow)
+
+    def _deliver(self, run_id: str, message: Message) -> None:
+        """A recorded message, at its recorded instant and not as a write of the test's. A run that has ended takes none."""
+        op = Send(to=run_id, message_id=message.id, name=message.name, body=message.body, key=message.key, sender=message.sender)
+        self._driver.inner.write([op], message.sent_at)
 
     def get(self, id: str) -> Run[Any]:
         """The run with this id."""
@@ -174,6 +204,7 @@ class Lab:
         made = self._workflow(row)
         self.client.desk.meet(made)
         code = fingerprint(made)
+        self._replica.deliver_due(id)
         claim = self._driver.take(self._worker, row.seq, code, self.clock.now())
         if claim is None:
             raise RunConflict(f"run {id!r} is executed by somebody else")
@@ -207,11 +238,12 @@ class Lab:
         raise Stuck(f"run {id!r} made {_MAX_PASSES} passes without an end")
 
     def _jump(self, id: str, made: Pass) -> None:
-        if made.wake_at is None:
+        instants = [at for at in (made.wake_at, self._replica.next_message_at(id)) if at is not None]
+        if not instants:
             names = ", ".join(made.waiting_for)
             raise Stuck(f"run {id!r} waits for a message ({names}): send() it")
-        if made.wake_at > self.clock.now():
-            self.clock.set(made.wake_at)
+        if min(instants) > self.clock.now():
+            self.clock.set(min(instants))
 
     # --- below ------------------------------------------------------------------------------------------------------
 
@@ -308,10 +340,39 @@ class LabRun(Run[R]):
         """Start over from an entry, or from the top."""
         self._lab.call(partial(super().replay, from_step))
 
+    def resolve(self, step: str | None = None, **given: Any) -> None:
+        """Give the outcome of the step that stopped the run."""
+        self._lab.call(partial(super().resolve, step, **given))
+
     def _steer(self, verb: Verb) -> None:
         self._lab.call(partial(super()._steer, verb))
 
 
-def _still(host: Any) -> Any:
+class LoadedRun(LabRun[Any]):
+    """A run that was loaded from a record, and what that says of its end."""
+
+    def __init__(self, lab: Lab, run: Run[Any], recorded: RecordedRun, workflow: Workflow[..., Any]) -> None:
+        super().__init__(lab, run)
+        self._recorded = recorded
+        self._workflow = workflow
+
+    def recorded_output(self) -> Any:
+        """What the recorded run returned, decoded by the workflow's annotation as it is now; None if it did not."""
+        return None if self._recorded.output is None else self._workflow.returns.decode(self._recorded.output)
+
+    def order(self) -> dict[str, list[str]]:
+        """The entries of each scope in their order, as far as code decides it: to be compared with `recorded_order`."""
+        return order_of(self.history(), self._recorded, self._removed())
+
+    def recorded_order(self) -> dict[str, list[str]]:
+        """`order` of the recorded run."""
+        return order_of(self._recorded.entries.values(), self._recorded, self._removed())
+
+    def _removed(self) -> set[str]:
+        now = {entry.location for entry in self.history() if entry.kind == "removed"}
+        return now | {entry.location for entry in self._recorded.entries.values() if entry.kind == "removed"}
+
+
+def _still(host: Any, stand_in: Replica) -> Any:
     """Nothing lingers, no start of a body is recorded, and chance is fixed."""
-    return replace(host, linger=0.0, record_after=None, chance=lambda: 0.5)
+    return replace(host, linger=0.0, record_after=None, chance=lambda: 0.5, stand_in=stand_in)

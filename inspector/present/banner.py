@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby, zip_longest
 from typing import Literal
 
 from flowkit.client.livecode import Cause, CodeState, LoadError, SourceLine
@@ -12,7 +13,15 @@ from .states import Part, Piece, Sentence, marked, pieces
 from .times import length
 from .values import shown
 
-__all__ = ["Banner", "CauseView", "banner_of", "causes_of"]
+__all__ = ["Banner", "CauseView", "Edit", "banner_of", "causes_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Lines to add in one place, and which that is."""
+
+    place: tuple[Piece, ...]
+    lines: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +30,7 @@ class CauseView:
 
     title: str
     said: tuple[Piece, ...]
-    source: str
-    lines: str
+    edits: tuple[Edit, ...]
     imports: str
     advice: tuple[Piece, ...]
     runs_href: str
@@ -63,16 +71,20 @@ def banner_of(state: CodeState | None) -> Banner | None:
 def _loaded(state: CodeState) -> Banner:
     open_runs = state.fits + state.held + state.unchecked
     if state.held:
+        are = "is" if state.held == 1 else "are"
         return Banner(
-            tone="held", role="status", title=f"{state.held} of {open_runs} open runs are held by code",
+            tone="held", role="status", title=f"{state.held} of {open_runs} open runs {are} held by code",
             detail=f"Code {state.code[:6]} serves the others. Nothing of the held ones runs, is written or undone.",
             causes=causes_of(state),
         )  # fmt: skip
     parts = [", ".join(shown(change) for change in state.changes)] if state.changes else []
     if state.checking:
-        parts.append(f"checking {state.checking} open runs")
+        parts.append(f"checking {state.checking} open run{'' if state.checking == 1 else 's'}")
     elif state.changes:
-        parts.append(f"{state.fits} open runs fit" + (f", {state.unchecked} not checked" if state.unchecked else ""))
+        parts.append(
+            f"{state.fits} open run{' fits' if state.fits == 1 else 's fit'}"
+            + (f", {state.unchecked} not checked" if state.unchecked else "")
+        )
     took = f", {length(state.seconds)}" if state.seconds else ""
     tone: Literal["chip", "note"] = "note" if state.changes or state.notes else "chip"
     detail = " · ".join([*parts, *(shown(note) for note in state.notes)])
@@ -105,10 +117,18 @@ def _cause(cause: Cause) -> CauseView:
     advice, imports = _apart(cause.advice)
     return CauseView(
         title=f"{runs} of {shown(cause.workflow)}",
-        said=pieces(_said(cause), 0.0), source=shown(cause.source), lines="\n".join(shown(line) for line in cause.lines),
+        said=pieces(_said(cause), 0.0), edits=_edits(cause),
         imports=shown(imports), advice=pieces(marked(advice), 0.0),
         runs_href=with_query("/runs", status="blocked", workflow=cause.workflow),
     )  # fmt: skip
+
+
+def _edits(cause: Cause) -> tuple[Edit, ...]:
+    placed = zip_longest(cause.places or (f"`{cause.source}`",) * len(cause.lines), cause.lines, fillvalue="")
+    return tuple(
+        Edit(pieces(marked(place), 0.0), "\n".join(shown(line) for _, line in lines))
+        for place, lines in groupby(placed, key=lambda each: each[0])
+    )
 
 
 def _said(cause: Cause) -> Sentence:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flowkit.client.reader import RunRow
-from flowkit.client.verbs import RewindPlan, Undo
+from flowkit.client.undoing import UndoMap
+from flowkit.client.verbs import RewindPlan
 
+from .rollback import handler_text, why_it_stays
+from .states import held_by_code
 from .values import shown
 
 __all__ = ["Confirm", "Names", "confirm_of"]
@@ -19,20 +22,22 @@ _INLINE = 6
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """A list with its heading; long ones are cut and say so."""
+    """A list with its heading; long ones are cut and say so. `notes` stand beside the names, one each, if there are any."""
 
     title: str
     names: tuple[str, ...]
     more: int = 0
     ordered: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirm:
-    """Sentences, lists of names, and why the verb would be refused, if it would."""
+    """Sentences, lists of names, and why the verb would be refused, if it would. `has_map`: the compensation map says more."""
 
     sentences: tuple[str, ...]
     lists: tuple[Names, ...] = ()
+    has_map: bool = False
     refused: str = ""
     can_roll_back: bool = False
 
@@ -47,38 +52,58 @@ _SIMPLE = {
 
 
 def confirm_of(
-    row: RunRow, verb: str, *, plan: RewindPlan | None = None, undo: Undo | None = None, location: str = "",
-    once: Collection[str] | None = None,
+    row: RunRow, verb: str, *, plan: RewindPlan | None = None, undo: UndoMap | None = None, location: str = "",
+    once: Collection[str] | None = None, handlers: Mapping[str, str] | None = None,
 ) -> Confirm:  # fmt: skip
     """What `verb` would do to this run now. A replay begins at `location`; `once` are the names of the steps that are declared
-    `at_most_once`, None where no code is at hand to tell.
+    `at_most_once`, None where no code is at hand to tell; `handlers` are the rollbacks of the loaded code by step.
     """
     if verb == "recover" and plan is not None:
-        return _recover(plan)
+        return _recover(plan, undo or UndoMap(), handlers or {})
     if verb == "replay" and plan is not None:
         return _replay(plan, location, once)
     if verb == "cancel" and undo is not None:
-        return _cancel(row, undo)
+        return _cancel(row, undo, handlers or {})
     if verb == "resume":
         return Confirm(sentences=(_resume(row),))
     return Confirm(sentences=(_SIMPLE.get(verb, ""),))
 
 
-def _recover(plan: RewindPlan) -> Confirm:
+def _recover(plan: RewindPlan, undo: UndoMap, handlers: Mapping[str, str]) -> Confirm:
     if plan.refused:
         return Confirm(sentences=("Recover is not possible as things stand. A replay would do:",), refused=shown(plan.refused))
     if plan.rollback:
         where = shown(plan.rollback)
-        return Confirm(sentences=(f"The rollback goes on at {where}; the run then ends failed and can be recovered.",))
+        says = f"The rollback goes on at {where}; the run then ends failed and can be recovered."
+        left = _undone("Will be undone, in this order", undo, handlers)
+        return Confirm(sentences=(says,), lists=(left,) if left.names else (), has_map=True)
     again, undone = plan.again, plan.undone_again
     sentences = [f"{_steps(again)} fresh attempts{_inline(again)}." if again else "The run goes on where it failed."]
     if undone:
         sentences.append(f"{_steps(undone, 'that was rolled back runs', 'that were rolled back run')} again{_inline(undone)}.")
     if plan.kept:
         sentences.append(f"{plan.kept:,} finished {'one does' if plan.kept == 1 else 'ones do'} not.")
-    lists = [_long("Fresh attempts", again), _long("Rolled back, so they run again", undone)]
+    lists = [_long("Fresh attempts", again), _again(undone, handlers)]
     lists.append(_names("Recorded after the failure, archived", plan.archived))
-    return Confirm(sentences=tuple(sentences), lists=tuple(each for each in lists if each.names))
+    return Confirm(sentences=tuple(sentences), lists=tuple(each for each in lists if each.names), has_map=bool(undone))
+
+
+def _again(undone: Sequence[str], handlers: Mapping[str, str]) -> Names:
+    """What was rolled back and is done anew."""
+    found = _names("Will be done again", undone)
+    texts = (handler_text(place, handlers) for place in undone[:_MOST])
+    return _noted(found, [f"was undone{f' by {text}' if text else ''}" for text in texts])
+
+
+def _undone(title: str, undo: UndoMap, handlers: Mapping[str, str]) -> Names:
+    """What owes, with what would undo it."""
+    places = [step.location for step in undo.owing]
+    texts = (handler_text(place, handlers) for place in places[:_MOST])
+    return replace(_noted(_names(title, places), [f"by {text}" if text else "" for text in texts]), ordered=True)
+
+
+def _noted(names: Names, notes: Sequence[str]) -> Names:
+    return replace(names, notes=tuple(notes) if any(notes) else ())
 
 
 def _steps(names: Sequence[str], one: str = "gets", many: str = "get") -> str:
@@ -118,7 +143,7 @@ def _name_of(location: str) -> str:
     return name.rpartition("#")[0] or name
 
 
-def _cancel(row: RunRow, undo: Undo) -> Confirm:
+def _cancel(row: RunRow, undo: UndoMap, handlers: Mapping[str, str]) -> Confirm:
     sentences = ["Cancel: no later write of the run lands, and no handler runs."]
     can_roll_back = bool(undo.owing) and row.status not in ("blocked", "rolling_back")
     if row.status == "rolling_back":
@@ -128,18 +153,24 @@ def _cancel(row: RunRow, undo: Undo) -> Confirm:
     elif undo.owing:
         sentences.append("It cannot be rolled back while it is held by code.")
     else:
-        sentences.append("No step of it has a rollback.")
-    undone = _names("Would be undone, in this order", undo.owing) if can_roll_back else _names("Is not undone", undo.owing)
-    lists = (replace(undone, ordered=can_roll_back), _names("Stays done either way", undo.staying))
-    return Confirm(sentences=tuple(sentences), lists=tuple(each for each in lists if each.names), can_roll_back=can_roll_back)
+        sentences.append("No finished step of it has a rollback to run.")
+    title = "Would be undone, in this order" if can_roll_back else "Is not undone"
+    undone = replace(_undone(title, undo, handlers), ordered=can_roll_back)
+    stays = _names("Stays done either way", [each.location for each in undo.staying])
+    doubts = [why_it_stays(each) if each.why == "doubtful" else "" for each in undo.staying[:_MOST]]
+    lists = (undone, _noted(stays, doubts))
+    return Confirm(
+        sentences=tuple(sentences), lists=tuple(each for each in lists if each.names), can_roll_back=can_roll_back,
+        has_map=bool(undo.steps or undo.staying),
+    )  # fmt: skip
 
 
 def _resume(row: RunRow) -> str:
     if row.status == "blocked":
         return (
-            "The crash count starts anew and the run goes on."
-            if row.crashes
-            else "It is checked again now, and stays held if it does not fit."
+            "It is checked again now, and stays held if it does not fit."
+            if held_by_code(row)
+            else "The crash count starts anew and the run goes on."
         )
     return "The run goes on. What fell due meanwhile happens now, once."
 

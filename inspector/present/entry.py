@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from flowkit.client.facts import cause_of, plain_error, shown_path
 from flowkit.core.entry import Entry, FailedAttempt
+from flowkit.core.resolution import by_hand_of
 from flowkit.errors import ErrorInfo
 
 from .times import Stamp, length, stamp
@@ -97,7 +98,9 @@ def attempts_of(entry: Entry, failures: Sequence[FailedAttempt], now: float) -> 
     views = [_failed(failure, now) for failure in failures]
     mine = [failure for failure in failures if failure.part == "step" and failure.round == entry.round]
     under_way = entry.status == "running" and entry.started_at is not None
-    if entry.kind == "step" and (entry.status in ("completed", "rolled_back") or under_way):
+    given = by_hand_of(entry)
+    ran = given is None or given.how == "again"
+    if entry.kind == "step" and ran and (entry.status in ("completed", "rolled_back") or under_way):
         done = entry.settled_at
         begun = entry.started_at if entry.started_at is not None else entry.created_at
         if mine:

@@ -157,7 +157,7 @@ def rewind_labels(rewinds: Sequence[Rewound]) -> tuple[str, ...]:
     left = Counter(rewind.why for rewind in rewinds)
     labels = []
     for rewind in rewinds:
-        what = {"replay": "before replay", "recover": "before recovery"}.get(rewind.why)
+        what = {"replay": "before replay", "recover": "before recovery", "resolve": "before resolve"}.get(rewind.why)
         labels.append(f"{what} {left[rewind.why]}" if what else "set aside")
         left[rewind.why] -= 1
     return tuple(labels)
@@ -323,7 +323,8 @@ def _note(look: _Look, node: _Node, entry: Entry) -> str:
     turns = {segment: child.entries() for segment, child in node.children.items()} if entry.kind == "loop" else {}
     gone = f"not made by code {look.gone.code}" if look.gone.holds(entry.location) else ""
     own = placeholder_text(entry, look.code) if entry.kind == "removed" else figures(entry, turns)
-    return " · ".join(part for part in (own, _interruption(look, entry), gone) if part)
+    hand = "resolved by hand" if entry.by_hand is not None else ""
+    return " · ".join(part for part in (own, hand, _interruption(look, entry), gone) if part)
 
 
 def _interruption(look: _Look, entry: Entry) -> str:

@@ -159,7 +159,7 @@ def _need(group: list[RunRow], reasons: Mapping[int, Reason], now: float, crew: 
     item = run_item(newest, now, reasons.get(newest.seq), crew)
     href = item.href if len(group) == 1 else with_query("/runs", status=newest.status, workflow=newest.workflow)
     reason = "".join(piece.text for piece in item.sentence)
-    verb = main_verb(newest) if len(group) == 1 else None
+    verb = main_verb(newest) if len(group) == 1 and not item.unattended else None  # what it misses is a worker
     return Need(
         item=item, count=len(group), href=href, since=stamp(newest.updated_at, now), reason=reason, verb=verb,
         advice_href=item.href if held_by_code(newest) else "",
@@ -176,11 +176,15 @@ def count_views(counts: Mapping[str, Count]) -> tuple[CountView, ...]:
     return tuple(views)
 
 
-def verbs_of(row: RunRow) -> tuple[VerbView, ...]:
-    """The verbs that a run's status allows, the likeliest first."""
+def verbs_of(row: RunRow, why: Reason | None = None) -> tuple[VerbView, ...]:
+    """The verbs that a run's status allows, the likeliest first; a replay of one that is held begins where it does not fit."""
     offered = [verb for verb in VERBS if row.status in OFFERED[verb]]
     likeliest = _likeliest(row)
-    return tuple(_verb(row.id, verb, verb == likeliest) for verb in sorted(offered, key=lambda verb: verb != likeliest))
+    misfit = why.location if isinstance(why, Misfit) else ""
+    return tuple(
+        _verb(row.id, verb, verb == likeliest, place=misfit if verb == "replay" else "")
+        for verb in sorted(offered, key=lambda verb: verb != likeliest)
+    )
 
 
 def main_verb(row: RunRow) -> VerbView | None:
@@ -203,9 +207,9 @@ def _likeliest(row: RunRow) -> str:
             return ""
 
 
-def _verb(id: str, verb: str, main: bool) -> VerbView:
+def _verb(id: str, verb: str, main: bool, *, place: str = "") -> VerbView:
     label, busy = VERBS[verb]
-    return VerbView(verb, label, busy, run_url(id, verb), verb in AT_ONCE, main, verb == "cancel")
+    return VerbView(verb, label, busy, with_query(run_url(id, verb), **{"from": place}), verb in AT_ONCE, main, verb == "cancel")
 
 
 def command_line(database: str, *words: str) -> str:

@@ -27,6 +27,7 @@ __all__ = [
     "State",
     "entry_state",
     "failure_of",
+    "from_whom",
     "held_by_code",
     "hollow",
     "marked",
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 Group = Literal["done", "active", "parked", "attention", "bad"]
-_DIVERGED = ("HistoryDiverged", "DuplicateName", "EntryInProgress", "flowkit.errors.HistoryDiverged")
+_QUARANTINE = ("RunConflict", "flowkit.errors.RunConflict")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class Misfit:
     recorded_name: str
     asked_kind: str = ""
     asked_name: str = ""
+    location: str = ""
 
 
 Reason = Failure | Misfit | Stop
@@ -163,7 +165,9 @@ def _retries(row: RunRow) -> bool:
 
 def held_by_code(row: RunRow) -> bool:
     """Whether a blocked run waits for code that fits its history; the other blocked ones are quarantined."""
-    return row.status == "blocked" and (not row.crashes or (row.error_line or "").startswith(_DIVERGED))
+    if row.status != "blocked":
+        return False
+    return not row.crashes if row.error_line is None else not row.error_line.startswith(_QUARANTINE)
 
 
 def failure_of(row: RunRow, error: str, type: str, entry: Entry | None) -> Failure:
@@ -186,7 +190,8 @@ def misfit_of(attributes: Mapping[str, object]) -> Misfit | None:
     """What does not fit, from the attributes of the recorded error; None where it names nothing that history has."""
     fields = ("recorded_kind", "recorded_name", "asked_kind", "asked_name")
     kind, name, asked_kind, asked_name = (str(attributes.get(field) or "") for field in fields)
-    return Misfit(kind, name, asked_kind, asked_name) if kind and name else None
+    location = str(attributes.get("location") or "")
+    return Misfit(kind, name, asked_kind, asked_name, location) if kind and name else None
 
 
 # --- sentences ------------------------------------------------------------------------------------------------------
@@ -299,7 +304,12 @@ def _paused(stop: Stop) -> Sentence:
 
 
 def _from(stop: Stop) -> str:
-    return f"from {'' if stop.who.startswith('pid ') else 'the '}{stop.who}" if stop.who else ""
+    return from_whom(stop.who) if stop.who else ""
+
+
+def from_whom(who: str) -> str:
+    """Who steered, as a sentence says it: ``from the inspector``, ``from pid 7``."""
+    return f"from {'' if who.startswith('pid ') else 'the '}{shown(who)}"
 
 
 def _failed(row: RunRow, failure: Failure | None) -> Sentence:

@@ -54,11 +54,11 @@ def size_text(size: int) -> str:
 
 def preview(body: Body, *, raw: str = "", reveal: str = "", revealed: bool = False) -> Value | None:
     """A stored value for its page; None if there is none. `reveal` is where it stands unmasked."""
-    if body.damage:
-        return Value(damage=body.damage, raw=raw)
     if body.data is None:
-        return None
+        return Value(damage=body.damage, raw=raw) if body.damage else None
     size = size_text(len(body.data) if body.size is None else body.size)
+    if body.damage:
+        return Value(head=_hex(body.data), size=size, cut=len(body.data) > _HEX, damage=shown(body.damage))
     if body.size is not None or len(body.data) > EXPANDABLE:
         text = body.data[:PREVIEW].decode("utf-8", "replace")
         masked = text if revealed else _SECRET_PAIR.sub(rf'\1"{MASK}"', text)

@@ -6,7 +6,7 @@
   const say = text => { $("#said").textContent = text; };
   let fresh = Date.now(), opener, waiting;
 
-  // The server's UTC texts become local times and distances.
+  // UTC becomes local times and distances.
   const units = [[86400, " d"], [3600, " h"], [60, " min"], [1, " s"]];
   const span = s => {
     const i = units.findIndex(([size]) => s >= size), [size, unit] = units[i], [below, name] = units[i + 1] || [1];
@@ -50,7 +50,7 @@
     region.title = "updated " + age + " s ago";
   }, 1000);
 
-  // The run's state is announced, at most once in 5 s.
+  // A state is announced at most once in 5 s.
   const state = () => $("[data-announce]")?.dataset.announce;
   let told = state(), last = 0, later;
   const announce = () => {
@@ -79,18 +79,18 @@
   });
   onpageshow = e => { if (e.persisted) location.reload(); };
 
-  const box = $("#keys-on"), store = "flowkit-keys";
-  box.checked = localStorage.getItem(store) !== "off";
-  on("change", () => localStorage.setItem(store, box.checked ? "on" : "off"), box);
+  const box = $("#keys-on"), store = localStorage;
+  box.checked = store.keys !== "off";
+  on("change", () => { store.keys = box.checked ? "on" : "off"; }, box);
   $("#keys-button").hidden = false;
   const step = (what, by) => () => { const all = $$(what), here = document.activeElement, i = all.indexOf(all.includes(here) ? here : $(".history [aria-current=true]")); all[i < 0 && by < 0 ? all.length - 1 : i + by]?.focus(); };
   const press = s => () => $(s)?.click(), row = "[data-row], .history th a", bad = ".failing th a", data = (n, v) => press(`[data-${n}="${v}"]`);
   const acts = {
     "?": () => keys.showModal(), j: step(row, 1), k: step(row, -1), n: step(bad, 1), p: step(bad, -1), "/": () => $("#filter")?.focus(),
     f: data("chip", "failures"), o: press("[data-order]"), "[": data("window", "previous"), "]": data("window", "next"), Escape: press("[rel=up]"),
-    ".": () => $("#verbs a, #verbs button")?.focus(), R: data("verb", "recover"), X: data("verb", "cancel"), c: () => write(location.href, "Link copied"),
+    ".": () => $("#verbs a, #verbs button")?.focus(), R: data("verb", "recover"), X: data("verb", "cancel"), c: () => write(location.href, "Link copied"), t: press("[data-view]"),
   };
-  const places = {h: "/", r: "/runs", w: "/workflows", m: "/migrate"};
+  const places = {h: "/", r: "/runs", b: "/bulk", w: "/workflows", m: "/migrate", t: "/timers", s: "/system"};
   let g = 0;
   on("keydown", e => {
     if (!box.checked || e.ctrlKey || e.metaKey || e.altKey || e.target.closest("input:not([type=checkbox]), textarea, select, dialog")) return;

@@ -1,21 +1,22 @@
-// On a wide window an entry opens beside the history, under its own address.
-const $ = s => document.querySelector(s), pane = $("#pane"), home = location.href;
+// An entry beside the history.
+const $ = s => document.querySelector(s), pane = $("#pane"), {pathname} = location;
 let opened;
 const row = () => $(`.history a[href="${opened}"]`), mark = on => row()?.setAttribute("aria-current", on);
-const shut = () => {
-  history.replaceState(0, "", home);
-  mark(false);
-  row()?.focus();
-  opened = pane.textContent = "";
-};
 onclick = e => {
   const link = e.target.closest(".history th a, #pane [rel]");
   if (!link || innerWidth < 1101 || e.ctrlKey || e.metaKey || e.shiftKey) return;
   e.preventDefault();
-  if (link.rel === "up") return shut();
-  history.replaceState(0, "", link);
+  if (link.rel === "up") return history.back();
+  history[opened ? "replaceState" : "pushState"](0, "", link);
   mark(false);
   opened = link.getAttribute("href");
   htmx.ajax("GET", opened + (link.search ? "&" : "?") + "part=pane", {target: pane}).then(() => pane.focus({preventScroll: true}));
+};
+onpopstate = () => {
+  if (location.pathname !== pathname) return location.reload();
+  if (!opened) return;
+  mark(false);
+  row()?.focus();
+  opened = pane.textContent = "";
 };
 addEventListener("htmx:after:swap", () => mark(true));

@@ -9,7 +9,7 @@ from flowkit.client.livecode import CodeState, WorkflowInfo
 from ..present.banner import Banner, banner_of
 from ..present.values import shown
 from ..site import Asked, Page
-from ..urls import start_url, with_query
+from ..urls import start_url, with_query, workflow_url
 
 __all__ = ["MigratePage", "WorkflowsPage", "migrate", "workflows"]
 
@@ -23,6 +23,7 @@ class WorkflowView:
     source: str
     parameters: str
     steps: tuple[tuple[str, str], ...]
+    href: str
     start_href: str
     runs_href: str
 
@@ -59,7 +60,7 @@ def workflows(asked: Asked) -> Page:
         loaded=state is not None, app="" if state is None else shown(state.app),
         workflows=tuple(_workflow(workflow) for workflow in known), found=() if state is None else tuple(map(shown, state.found)),
         others=tuple(
-            (shown(name), with_query("/runs", workflow=name), start_url(name))
+            (shown(name), workflow_url(name), start_url(name))
             for name in asked.reader.workflows() if name not in names
         ),
     )  # fmt: skip
@@ -77,7 +78,8 @@ def _workflow(workflow: WorkflowInfo) -> WorkflowView:
             for each in workflow.parameters
         ),
         steps=tuple((shown(step.name), shown(step.source)) for step in workflow.steps),
-        start_href=start_url(workflow.name), runs_href=with_query("/runs", workflow=workflow.name),
+        href=workflow_url(workflow.name), start_href=start_url(workflow.name),
+        runs_href=with_query("/runs", workflow=workflow.name),
     )  # fmt: skip
 
 

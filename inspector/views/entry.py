@@ -13,10 +13,13 @@ from starlette.responses import Response
 from flowkit.client.facts import TakenMessage, taken_messages, waited_names
 from flowkit.client.reader import RunRow
 from flowkit.core.entry import Entry, FailedAttempt
+from flowkit.core.resolution import by_hand_of
 
 from ..present.entry import AttemptView, ErrorView, attempts_of, error_of
 from ..present.history import rewind_labels
+from ..present.logs import LineView
 from ..present.notes import placeholder_text
+from ..present.resolve import HandView, by_hand_view
 from ..present.runs import command_line
 from ..present.states import State, entry_state, hollow
 from ..present.times import Stamp, length, stamp
@@ -24,6 +27,7 @@ from ..present.values import EXPANDABLE, Value, one_line, preview, shown
 from ..site import Asked, Page, Site, asked_of
 from ..urls import entry_url, run_url, with_query
 from .errors import no_run, wrong_page
+from .logs import lines_of_entry
 from .run import Head, body_of, gone_in, head_of, only_code
 
 __all__ = ["EntryPage", "entry", "raw_value"]
@@ -59,6 +63,10 @@ class EntryPage:
     previous_href: str
     next_href: str
     archived: str
+    by_hand: HandView | None
+    lines: tuple[LineView, ...]
+    lines_href: str
+    resolve_href: str
     replay_href: str
     command: str
 
@@ -76,6 +84,7 @@ def entry(asked: Asked) -> Page:
     head = head_of(asked, row, "history")
     told = _told(asked, row, found, archived)
     state = entry_state(found, row, handled=archived is None and _handled(found, head))
+    lines, lines_href = lines_of_entry(asked, row, found)
     replay = "" if not any(verb.verb == "replay" for verb in head.verbs) or archived is not None else "replay"
     model = EntryPage(
         head=head, href=with_query(entry_url(id, seq), archived=archived), seq=seq, kind=found.kind,
@@ -83,13 +92,16 @@ def entry(asked: Asked) -> Page:
         state=hollow(state) if told else state, struck=bool(told), told=told, source=shown(found.source), round=found.round,
         created=stamp(found.created_at, asked.now), started=stamp(found.started_at, asked.now),
         settled=stamp(found.settled_at, asked.now), due=stamp(found.due_at, asked.now),
-        took="" if found.settled_at is None else length(found.settled_at - found.created_at), rollback=found.rollback,
+        took="" if found.settled_at is None or _was_given(found) else length(found.settled_at - found.created_at),
+        rollback=found.rollback,
         args=_value(asked, id, row.seq, seq, "args", archived), output=_output(asked, id, row.seq, found, archived),
         error=error_of(found), attempts=attempts_of(found, _attempts(asked, row.seq, found), asked.now),
         waits_for=_waits_for(found),
         messages=tuple(_message(message) for message in taken_messages(found)), archived=_label(asked, row.seq, archived),
         history_href=with_query(run_url(id), at=seq, archived=archived),
         previous_href=_previous(asked, id, row.seq, seq, archived), next_href=_next(asked, id, row.seq, seq, archived),
+        by_hand=by_hand_view(found, asked.now), lines=lines, lines_href=lines_href,
+        resolve_href=_resolve(asked, row, found, archived, state),
         replay_href=with_query(run_url(id, "replay"), **{"from": found.location}) if replay else "",
         command=command_line(asked.site.settings.database, "replay", id, "--from", found.location),
     )  # fmt: skip
@@ -98,6 +110,19 @@ def entry(asked: Asked) -> Page:
         template="entry.html", title=title, model=model, here="runs", run=row.id, token=head.token,
         parts={"now": "_run_now.html", "pane": "_pane.html"},
     )  # fmt: skip
+
+
+def _resolve(asked: Asked, row: RunRow, found: Entry, archived: int | None, state: State) -> str:
+    """Where the outcome of a step that failed a run is given; the page there says whether this is the one."""
+    stopped = found.kind == "step" and found.status in ("failed", "exhausted") and row.status == "failed"
+    offered = stopped and archived is None and state.word in ("failed", "exhausted") and not asked.site.settings.read_only
+    return entry_url(row.id, found.seq, "resolve") if offered and not row.ending and not row.undone else ""
+
+
+def _was_given(found: Entry) -> bool:
+    """Whether no body of the step came to this: how long it took would be how long it lay there."""
+    given = by_hand_of(found)
+    return given is not None and given.how != "again"
 
 
 def _told(asked: Asked, row: RunRow, found: Entry, archived: int | None) -> str:
@@ -179,7 +204,7 @@ def _raw(request: Request) -> Response:
     if row is None or (seq is not None and seq >= 1 << 62):
         raise HTTPException(404)
     body = body_of(site.reader, row.seq, "args" if field == "input" and seq is not None else field, seq, asked.number("archived"))
-    if body.data is None:
+    if body.data is None or body.damage:
         raise HTTPException(404, body.damage or "there is no such value")
     name = f"{id}-{'' if seq is None else f'{seq}-'}{field}.json"
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}

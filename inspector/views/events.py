@@ -20,7 +20,7 @@ async def events(request: Request) -> Response:
     site: Site = request.app.state.site
     query = request.query_params
     since = request.headers.get("last-event-id") or query.get("since", "")
-    watching = Watching(query.get("run"), since[:100], query.get("code"))
+    watching = Watching(query.get("run"), since[:100], query.get("code"), query.get("bulk"))
     browser = (request.client.host if request.client else "", request.headers.get("user-agent", ""))
     headers = {"X-Accel-Buffering": "no"}
     return StreamingResponse(site.pulse.listen(watching, browser), media_type="text/event-stream", headers=headers)

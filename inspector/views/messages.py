@@ -67,10 +67,11 @@ def messages(asked: Asked) -> Page:
     row = asked.reader.run(id)
     if row is None:
         return no_run(asked, id)
-    token = run_token(row)
+    token = run_token(row, asked.site.crew(), asked.now)
     if asked.is_current(token):
         return Page(same=True)
     head = head_of(asked, row, "messages")
+    awaited = [name for name in row.waiting or () if name != "*"]
     inbox = asked.reader.inbox(row.seq)
     numbers = {message.seq for message in inbox}
     takers = (entry for entry in asked.reader.last(row.seq, _ENTRIES) if entry.kind == "message")
@@ -85,9 +86,9 @@ def messages(asked: Asked) -> Page:
             )
             for m in inbox if m.seq not in held
         ),
-        waits_for=tuple(shown(name) for name in row.waiting or () if name != "*"),
+        waits_for=tuple(shown(name) for name in awaited),
         can_send=any(verb.verb == "send" for verb in head.verbs),
-        command=command_line(asked.site.settings.database, "send", id, "NAME", "{…}"),
+        command=command_line(asked.site.settings.database, "send", id, awaited[0] if awaited else "NAME", "{…}"),
         part_href=with_query(run_url(id, "messages"), part="messages", as_of=token),
     )  # fmt: skip
     title = f"messages · {head.item.label}"

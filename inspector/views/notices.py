@@ -13,7 +13,8 @@ from ..site import Asked, Notice
 __all__ = ["notice_of"]
 
 _DONE = {
-    "recover": "Recovered", "replay": "Replay begun", "cancel": "Cancelled", "cancel_rollback": "Cancelling, with rollback",
+    "recover": "Recovered", "resolve": "Resolved by hand",
+    "replay": "Replay begun", "cancel": "Cancelled", "cancel_rollback": "Cancelling, with rollback",
     "pause": "Paused", "resume": "Resumed", "wake": "Woken", "evict": "Evicted",
 }  # fmt: skip
 _LAST_ENTRIES = 50
@@ -25,7 +26,8 @@ def notice_of(asked: Asked, row: RunRow, op: str) -> Notice | None:
     if deed is not None and deed.run == row.seq:
         when = clock_text(deed.at, asked.now)
         waits = outlook(row, asked.site.crew(), asked.now)
-        done = _DONE.get(deed.verb, VERBS.get(deed.verb, (deed.verb, ""))[0])
+        tagged = deed.verb.startswith("tag ")
+        done = "Tags changed" if tagged else _DONE.get(deed.verb, VERBS.get(deed.verb, (deed.verb, ""))[0])
         return Notice(f"{done} at {when} UTC; the run was {deed.result} then. {waits}".rstrip())
     if any(message.id == op for message in asked.reader.inbox(row.seq)):
         return Notice("The message is in the inbox.")

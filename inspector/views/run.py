@@ -123,36 +123,41 @@ def run(asked: Asked) -> Page:
     row = asked.reader.run(id)
     if row is None:
         return no_run(asked, id)
-    token = run_token(row)
+    token = run_token(row, asked.site.crew(), asked.now)
     if asked.is_current(token):
         return Page(same=True, token=token, run=id)
-    head = head_of(asked, row, "history")
+    head = head_of(asked, row, "history", part="now" if asked.query.get("part") == "now" else "page")
     end = asked.reader.end(row.seq) if row.status in ("failed", "blocked", "rolling_back") else None
+    window = _window(asked, row, head.failure)
+    order = "newest" if window.newest_first else "oldest"  # it stays as it is when the run ends under the reader's eyes
     model = RunPage(
-        head=head, window=_window(asked, row, head.failure), input=_value(asked, row, "input"),
+        head=head, window=window, input=_value(asked, row, "input"),
         output=_value(asked, row, "output") if row.status == "completed" else None, state=_value(asked, row, "state"),
         error=None if end is None or end.error is None else error_view(end.error),
-        history_href=_query(asked, row, part="history", as_of=token, order=asked.query.get("order")),
+        history_href=_query(asked, row, part="history", as_of=token, order=order),
     )  # fmt: skip
     title = f"{head.item.state.detail or head.item.state.word} · {head.item.label}"
-    parts = {"now": "_run_now.html", "history": "_history.html", "more": "_more.html"}
+    parts = {"now": "_run_now.html", "page": "_run_live.html", "history": "_history.html", "more": "_more.html"}
     notice = _notice(asked, row)
     return Page(template="run.html", title=title, model=model, here="runs", run=row.id, token=token, parts=parts, notice=notice)
 
 
-def head_of(asked: Asked, row: RunRow, tab: str) -> Head:
-    """What stands above every page of this run."""
+def head_of(asked: Asked, row: RunRow, tab: str, *, part: str = "now") -> Head:
+    """What stands above every page of this run, and refreshes itself from that `part` of the run's own page."""
     crew = asked.site.crew()
+    token = run_token(row, crew, asked.now)
     failure = failure_in(asked.reader, row)
+    reveal = asked.query.get("reveal") if part == "page" else None
+    why = failure or misfit_in(asked.reader, row) or stop_of(asked.reader, row)
     return Head(
-        item=run_item(row, asked.now, failure or misfit_in(asked.reader, row) or stop_of(asked.reader, row), crew),
-        verbs=() if asked.site.settings.read_only else verbs_of(row), op=new_op(), seen=row.head, failure=failure,
+        item=run_item(row, asked.now, why, crew),
+        verbs=() if asked.site.settings.read_only else verbs_of(row, why), op=new_op(), seen=row.head, failure=failure,
         failed_href=entry_url(row.id, failure.seq) if failure is not None and failure.seq else "",
         created=stamp(row.created_at, asked.now), finished=stamp(row.finished_at, asked.now), passes=row.passes,
         crashes=row.crashes, replays=row.replays, code=asked.reader.last_code(row)[:6],
         first_code=asked.reader.first_code(row.seq)[:6],
-        messages=len(asked.reader.inbox(row.seq, 100)), token=run_token(row), tab=tab,
-        part_href=with_query(run_url(row.id), part="now", as_of=run_token(row)),
+        messages=len(asked.reader.inbox(row.seq, 100)), token=token, tab=tab,
+        part_href=with_query(run_url(row.id), part=part, as_of=token, reveal=reveal),
         note=outlook(row, crew, asked.now),
     )  # fmt: skip
 

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from flowkit.client.reader import RunFilter
+from flowkit.client.reader import RunFilter, RunList
 from flowkit.core.run import STATUSES
 
+from ..present.bulk import BulkLink, bulk_links
 from ..present.runs import RunItem, run_item
 from ..present.values import shown
 from ..site import Asked, Notice, Page
@@ -48,6 +49,10 @@ class RunsPage:
     rows_href: str
     token: str
     narrow: str
+    partial: str
+    further: bool
+    bulk: tuple[BulkLink, ...]
+    bulk_count: str
 
 
 def runs(asked: Asked) -> Page:
@@ -74,7 +79,9 @@ def runs(asked: Asked) -> Page:
         filters=_dropped(asked), values={name: asked.query.get(name, "") for name in _FIELDS}, statuses=STATUSES,
         workflows=tuple(name for name in asked.reader.workflows() if shown(name) == name), top=first,
         rows_href=_href(asked, part="rows", as_of=token, **stays), token=token,
-        narrow=problem,
+        narrow=problem, further=page.out_of_time and page.next is not None,
+        partial=_partial(page, filter), bulk=_bulk(asked, filter, bool(problem) or not page.rows),
+        bulk_count=f"{len(page.rows):,}" if page.next is None and top is None and after is None and not page.looked_at else "",
     )  # fmt: skip
     notice = Notice(problem, good=False) if problem else None
     return Page(
@@ -92,15 +99,25 @@ def filter_of(asked: Asked) -> tuple[RunFilter, str]:
     """The filter that the address asks for, and what of it could not be read."""
     given = {name: asked.query.get(name, "").strip() for name in _FIELDS}
     problems: list[str] = []
-    statuses = tuple(each for each in given["status"].split(",") if each in STATUSES)
-    if given["status"] and not statuses:
-        problems.append(f"there is no status {shown(given['status'])!r}")
+    asked_for = [each.strip() for each in given["status"].split(",") if each.strip()]
+    statuses = tuple(each for each in asked_for if each in STATUSES)
+    problems += [f"there is no status {shown(each)!r}" for each in asked_for if each not in STATUSES]
     since, until = (_instant(given[name], asked.now, problems) for name in ("since", "until"))
+    field, text = _sought(given["q"])
+    if field and not text:
+        problems.append(f"{field}: is followed by the text to search for")
     found = RunFilter(
         statuses=statuses, workflow=given["workflow"] or None, tag=given["tag"] or None, since=since, until=until,
-        id_prefix=given["q"] or None,
+        id_prefix=None if field else given["q"] or None, error=text or None if field == "error" else None,
+        input=text or None if field == "input" else None,
     )  # fmt: skip
     return found, "; ".join(problems)
+
+
+def _sought(q: str) -> tuple[str, str]:
+    """``error:text`` and ``input:text`` search; anything else is the beginning of an id."""
+    field, colon, text = q.partition(":")
+    return (field, text.strip()) if colon and field in ("error", "input") else ("", "")
 
 
 def _instant(text: str, now: float, problems: list[str]) -> float | None:
@@ -129,6 +146,26 @@ def _dropped(asked: Asked) -> tuple[Dropped, ...]:
         Dropped(name, shown(value), with_query("/runs", **{key: other for key, other in given.items() if key != name}))
         for name, value in given.items()
     )
+
+
+def _bulk(asked: Asked, filter: RunFilter, nothing: bool) -> tuple[BulkLink, ...]:
+    """The verbs for all runs of this list, whatever page of it is shown."""
+    if nothing or asked.site.settings.read_only or filter.searches:
+        return ()
+    return bulk_links(filter.statuses, {name: asked.query.get(name) for name in _FIELDS})
+
+
+def _partial(page: RunList, filter: RunFilter) -> str:
+    """What a list says that could not look at every run that might be in it."""
+    looked_at = page.looked_at
+    if page.out_of_time:
+        where = "errors" if filter.error is not None else "inputs"
+        return f"Partial: {looked_at:,} {where} were searched before the time was over. Look further, or set other filters, too."
+    if not looked_at:
+        return ""
+    if filter.tag is not None:
+        return f"Partial: only the newest {looked_at:,} runs with this tag were looked at. Drop the tag or the other filters."
+    return f"Partial: only the first {looked_at:,} ids that begin so were looked at. Give more of the id."
 
 
 def _title(asked: Asked) -> str:

@@ -20,7 +20,7 @@ from ..site import Asked, Notice, Page, Site, asked_of, json_response, new_op, r
 from ..urls import run_url
 from .errors import wrong_page
 
-__all__ = ["FieldView", "StartPage", "do_start", "start"]
+__all__ = ["FieldView", "StartPage", "argument_text", "do_start", "field_of", "start"]
 
 _MADE_UP = 12
 
@@ -82,7 +82,7 @@ def _form(asked: Asked, name: str, given: Mapping[str, str], faults: tuple[Fault
     texts, tags = _texts(parameters, given), _tags(given.get("tags", ""))
     model = StartPage(
         name=shown(name), doc="" if info is None else shown(info.doc), loaded=state is not None, known=info is not None,
-        fields=tuple(_field(each, given, told) for each in parameters), faults=told, tags=shown(given.get("tags", "")),
+        fields=tuple(field_of(each, given, told) for each in parameters), faults=told, tags=shown(given.get("tags", "")),
         id=shown(id), delay=shown(given.get("delay", "")),
         command=start_command(
             asked.site.settings.database, f"{app}:{name}", parameters, texts, id=id, tags=tags, delay=given.get("delay", "")
@@ -99,7 +99,8 @@ def _info(state: CodeState | None, name: str) -> WorkflowInfo | None:
     return next((workflow for workflow in found if workflow.name == name), None)
 
 
-def _field(parameter: Parameter, given: Mapping[str, str], faults: Mapping[str, str]) -> FieldView:
+def field_of(parameter: Parameter, given: Mapping[str, str], faults: Mapping[str, str]) -> FieldView:
+    """A parameter as a field, with what was given for it, else its default."""
     controls = {"str": "text", "int": "number", "float": "text", "bool": "checkbox", "choice": "choice", "date": "date"}
     default = _text_of(parameter.default) if parameter.kind != "json" else parameter.default
     return FieldView(
@@ -129,7 +130,7 @@ def _text_of(default: str) -> str:
 
 def _texts(parameters: tuple[Parameter, ...], given: Mapping[str, str]) -> dict[str, str]:
     """What is filled in, as the JSON texts that a start would send."""
-    filled = {each.name: _argument(each, given[f"a.{each.name}"]) for each in parameters if given.get(f"a.{each.name}")}
+    filled = {each.name: argument_text(each, given[f"a.{each.name}"]) for each in parameters if given.get(f"a.{each.name}")}
     return {name: text for name, text in filled.items() if text}
 
 
@@ -184,7 +185,7 @@ def _wish(info: WorkflowInfo, form: Form) -> StartWish:
         given = form.fields.get(f"a.{each.name}")
         if form.is_json and given is None:
             given = form.fields.get(each.name)
-        text = _argument(each, given)
+        text = argument_text(each, given)
         if text is not None:
             arguments[each.name] = text
     return StartWish(
@@ -192,7 +193,7 @@ def _wish(info: WorkflowInfo, form: Form) -> StartWish:
     )
 
 
-def _argument(parameter: Parameter, given: str | None) -> str | None:
+def argument_text(parameter: Parameter, given: str | None) -> str | None:
     """A field as JSON text; None leaves the parameter to its default."""
     if parameter.kind == "bool":
         return "true" if given in ("on", "true", "1") else "false"

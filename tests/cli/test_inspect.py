@@ -68,6 +68,20 @@ def test_another_host_needs_a_token(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert f"http://192.0.2.1:8733/?token={token}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("host", "hosts", "name"),
+    [("0.0.0.0", (), "localhost"), ("::", (), "localhost"), ("0.0.0.0", ("box.lan",), "box.lan"), ("::1", (), "localhost")],
+)
+def test_the_address_that_is_printed_is_one_that_is_answered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], host: str, hosts: tuple[str, ...], name: str
+) -> None:
+    start_line(Posture(host=host, hosts=hosts), 8733, "t")
+
+    said = capsys.readouterr().out
+    assert f"http://{name}:8733/?token=t" in said
+    assert ("--allow-host" in said) == (name == "localhost" and host != "::1")
+
+
 def test_listening_without_a_token_is_said_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     posture = Posture(host="192.0.2.1", insecure=True)
     with Flowkit(open_driver(tmp_path / "x.db"), worker=False, workflows=()) as flowkit:

@@ -144,6 +144,55 @@ def test_code_that_dies_at_once_gives_way_to_the_former(dev: Start) -> None:
         until(lambda: run.status() == "sleeping", "the former works again")
 
 
+DIES_AS_IT_LEAVES = """
+from flowkit.runtime.worker import Worker
+Worker.stop_claiming = lambda worker: os._exit(5)
+"""
+LEAVES_SLOWLY = """
+from flowkit.runtime.worker import Worker
+stop_claiming = Worker.stop_claiming
+Worker.stop_claiming = lambda worker: (time.sleep(2.5), stop_claiming(worker))
+"""
+BEGINS_SLOWLY = """
+from flowkit.runtime.worker import Worker
+start = Worker.start
+Worker.start = lambda worker, **options: (note("begins"), time.sleep(1.5), start(worker, **options))
+"""
+
+
+def test_code_that_dies_as_it_hands_over_gives_way_to_the_next_and_not_to_the_former(dev: Start) -> None:
+    made = dev()
+    made.wait("loaded")
+    made.save(APP + DIES_AS_IT_LEAVES)
+    bad = made.wait("loaded")
+
+    made.save(APP + "\nMENDED = 1\n")  # while the generation before the bad one is still kept
+    died = made.wait("died")
+    mended = made.wait("loaded")
+
+    assert (died["code"], died["next"]) == (bad["code"], "the next code takes over")
+    until(lambda: made.generations() == [mended["pid"]], "the others are gone")
+    made.save(APP + "\nMENDED = 2\n")
+    made.wait("loaded")
+    with made.client() as client:
+        run = client.get(start_run(made))
+        until(lambda: run.status() == "sleeping", "the newest code works")
+
+
+def test_code_that_hands_over_late_lets_the_next_begin_once(dev: Start) -> None:
+    made = dev()
+    made.wait("loaded")
+    made.save(APP + LEAVES_SLOWLY)
+    made.wait("loaded")
+
+    made.save(APP + BEGINS_SLOWLY)
+    made.wait("loaded")
+    made.save(APP + "\nMENDED = 1\n")
+    made.wait("loaded")  # a second order to begin would have been obeyed before the one to hand over
+
+    assert made.log() == ["begins"]
+
+
 def test_a_child_that_dies_is_started_again_and_after_the_third_time_not_before_the_next_save(dev: Start) -> None:
     made = dev()
     made.wait("loaded")

@@ -55,6 +55,7 @@ def test_a_cause_names_both_sides_and_no_instant_or_place_besides() -> None:
     (held,) = told.held
     assert (held.cause.recorded, held.cause.made, misfits) == ("step `pay`", "message `go`", 1)
     assert held.cause.source.startswith("tests/dev/test_checking.py:")
+    assert held.cause.places == (f"`{held.cause.source}`, {held.lines[0].where} `{held.lines[0].code}`",)
 
 
 def test_code_that_makes_nothing_more_is_said_so() -> None:

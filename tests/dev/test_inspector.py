@@ -20,6 +20,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
 Start = Callable[..., Dev]
 
+ONCE = APP.replace("@step", "@step(at_most_once=True)").replace(
+    'note(f"charge {n}")',
+    """while not LOG.with_name("go on").exists():
+        time.sleep(0.02)
+    note(f"charge {n}")""",
+)
+
 
 @pytest.fixture(autouse=True)
 def app(tmp_path: Path) -> None:
@@ -58,6 +65,27 @@ def test_the_form_starts_a_run_through_the_loaded_code(dev: Start) -> None:
     until(lambda: made.log() == ["charge 7"], "the run is worked on")
     with made.client() as client:
         assert [row.tags for row in client.runs()] == [("vip",)]
+
+
+def test_the_banner_names_a_body_that_may_run_only_once_over_every_save_until_it_is_over(dev: Start, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(ONCE)
+    made = dev()
+    url = made.wait("ready")["url"]
+    made.wait("loaded")
+    start(url, a_n="7", id="r-7")
+    waits = "stays for a body that may run only once: r-7 charge"
+    until(lambda: "running" in ask(f"{url}runs/r-7.json")[1], "the body runs")
+
+    made.save(ONCE + "\nNEW = 1\n")
+    made.wait("waiting")
+    assert waits in ask(url)[1]
+    made.save(ONCE + "\nNEW = 2\n")
+    made.wait("loaded")
+    assert waits in ask(url)[1]
+
+    made.save("", "go on")
+    until(lambda: waits not in ask(url)[1], "the banner is done with it")
+    assert made.log() == ["charge 7"]
 
 
 def test_a_run_shows_the_number_of_the_code_that_the_banner_names(dev: Start) -> None:
@@ -118,3 +146,34 @@ def test_a_given_port_is_strict(dev: Start) -> None:
         made = dev("app.py", "--port", str(taken.getsockname()[1]))
 
         assert made.process.wait(8) == 2
+
+
+FAILING = """
+from flowkit import step, workflow
+
+@step(retries=0)
+def charge(n: int) -> int:
+    raise ValueError("no funds")
+
+@workflow
+def checkout(n: int) -> int:
+    return charge(n)
+"""
+
+
+def test_the_loaded_code_checks_what_is_given_in_place_of_a_step(dev: Start, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(FAILING)
+    made = dev()
+    url = made.wait("ready")["url"]
+    made.wait("loaded")
+    start(url, a_n="7", id="r-7")
+    with made.client() as client:
+        run = client.get("r-7")
+        until(lambda: run.status() == "failed", "the step has failed")
+
+        bad = ask(f"{url}runs/r-7/e/1/resolve.json", {"how": "value", "value": '"x"', "reason": "by hand"})
+        good = ask(f"{url}runs/r-7/e/1/resolve.json", {"how": "value", "a.value": "42", "reason": "by hand"})
+        until(lambda: run.status() == "completed", "the run went on")
+
+        assert (bad[0], good[0], run.output()) == (422, 200, 42)
+        assert [entry.by_hand["unchecked"] for entry in run.history() if entry.by_hand] == [False]

@@ -83,6 +83,14 @@ def test_broken_code_is_told_with_its_line_and_what_keeps_running() -> None:
     )
 
 
+def test_a_process_that_ended_has_no_type_of_error() -> None:
+    error = LoadError(type="", message="the process was killed by signal 9 while it loaded", source="app.py")
+
+    said = told(Failed(error=error, running="8c10de"))
+
+    assert said == f"{AT}  BROKEN  app.py  the process was killed by signal 9 while it loaded        8c10de keeps running"
+
+
 def test_colour_is_on_the_word_only() -> None:
     assert told(LOADED, colour=True).startswith(f"{AT}  \x1b[32mloaded  \x1b[0m3f2a91")
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
 
 import flowkit
 from flowkit import CriticalError, RunFailed, receive, step, workflow
+from flowkit.drivers.base import LineQuery
 from flowkit.drivers.memory import MemoryDriver
 from flowkit.drivers.sealed import SealedDriver
 from flowkit.testing import driver_suite
+from tests.runtime.waiting import until
 
 SECRET = "4000-1234"
 
@@ -33,6 +36,7 @@ class TestSealed(driver_suite(lambda: SealedDriver(MemoryDriver(), Masking()))):
 
 @step(retries=0)
 def pay(card: str) -> str:
+    logging.getLogger("shop").warning("card %s", card)
     if card == "bad":
         raise CriticalError(f"card {SECRET} refused")
     return f"paid with {card}"
@@ -55,7 +59,9 @@ def test_nothing_that_a_run_holds_can_be_read_in_the_file(tmp_path: Path) -> Non
         with pytest.raises(RunFailed):
             failed.result(timeout=10)
         message = str(failed.error())
+        lines = until(lambda: fk.driver.lines(LineQuery(run=fk.driver.get("o-1").seq)))
 
+    assert [line.text.decode() for line in lines] == [f"card {SECRET}"]
     assert result == f"paid with {SECRET}, then {SECRET}"
     assert SECRET in message
     assert SECRET.encode() not in b"".join(each.read_bytes() for each in tmp_path.glob("sealed.db*") if each.is_file())

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from flowkit.drivers import open_driver
+from flowkit.drivers.base import Start
 from flowkit.testing import FakeClock
 from tests.inspector.browser import axe_source, launched
 from tests.inspector.budgets import Budget
@@ -57,6 +60,24 @@ def own(small_file: Path, tmp_path: Path) -> Iterator[Served]:
     copy = tmp_path / "own.db"
     shutil.copy(small_file, copy)
     with serving(copy) as served:
+        yield served
+
+
+# --- for bulks
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Iterator[Served]:
+    """An inspector of 150 runs that wait for a worker."""
+    with closing(open_driver(tmp_path / "many.db")) as driver:
+        driver.write(
+            [
+                Start(id=f"n-{n:03}", workflow="nap", input=b"{}", input_hash="", start_at=NOW, token="t", tags=("vip",))
+                for n in range(150)
+            ],
+            NOW,
+        )
+    with serving(tmp_path / "many.db") as served:
         yield served
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from flowkit import (
     version,
     workflow,
 )
+from flowkit.core.line import Line, Part, number_at
+from flowkit.definitions.manifest import manifest_of
 from flowkit.drivers import open_driver
+from flowkit.drivers.base import Log
 from flowkit.testing import FakeClock, Lab
 from flowkit.testing.clock import START
 
@@ -187,6 +191,52 @@ def build_small(file: Path, now: float = START) -> None:
         lab.run_once("held-1")
         lab.run_once("held-1", workflow=workflow(name="checkout")(other_code.function))
         lab.start("waiting-for-a-worker", checkout, {"id": 10})
+    publish(file, now)
+    write_log(file)
+
+
+TRACEBACK = """\
+the card was declined
+Traceback (most recent call last):
+  File "/srv/shop/app.py", line 31, in charge
+    receipt = till.charge(order, idempotency_key=order["id"])
+ConnectionError: the till at 10.0.0.7 did not answer within 30 s"""
+
+
+def write_log(file: Path) -> None:
+    """What the code of order-2 might have logged: of both attempts of its charge and around it."""
+    said: list[tuple[str, Part, int, int, str]] = [
+        ("", "code", 0, 20, "order 2 for ada@example.com, 3 items"),
+        ("reserve", "step", 1, 20, "reserved 3 of 3"),
+        ("charge", "step", 1, 10, "POST https://till.example/charges"),
+        ("charge", "step", 1, 30, "the till is slow: 28 s"),
+        ("charge", "step", 1, 40, TRACEBACK),
+        ("charge", "step", 2, 20, "POST https://till.example/charges"),
+        ("charge", "step", 2, 40, TRACEBACK),
+        ("", "code", 0, 20, "giving up"),
+        ("reserve", "rollback", 1, 20, "released 3 of 3"),
+    ]
+    with closing(open_driver(file)) as driver:
+        for id in ("order-2", "order-4"):
+            row = driver.get(id)
+            assert row is not None
+            lines = [
+                Line(
+                    seq=number_at(row.created_at) + n + 1, at=row.created_at + n / 7, location=location, part=part,
+                    attempt=attempt, level=level, logger="shop.tills" if location else "shop", text=text.encode(),
+                )
+                for n, (location, part, attempt, level, text) in enumerate(said)
+            ]  # fmt: skip
+            driver.write([Log(run=row.seq, lines=lines)], row.created_at)
+
+
+def publish(file: Path, now: float = START) -> None:
+    """What a worker would tell of the code, which has no name here."""
+    driver = open_driver(str(file))
+    try:
+        driver.publish("", manifest_of([checkout, fetch, pack, ship, archive, approval]).encode(), now)
+    finally:
+        driver.close()
 
 
 def _until_it_fails(lab: Lab, id: str) -> None:
@@ -238,6 +288,19 @@ def build_hostile(file: Path) -> None:
             if n % 2:
                 lab.send(text, "go", {text: text})
                 _until_it_fails(lab, text)
+    with closing(open_driver(file)) as driver:
+        for text in HOSTILE:
+            row = driver.get(text)
+            assert row is not None
+            hostile = (f"{text}\n{text * 40}".encode(), b"\xff\x00\x1b[31mred", text.encode() + b"x" * 7_000)
+            lines = [
+                Line(
+                    seq=number_at(row.created_at) + n, at=row.created_at, location=place, part="step", attempt=n, level=10 + n,
+                    logger=text, text=line,
+                )
+                for n, (place, line) in enumerate(zip((text, "", _as_name(text)), hostile, strict=True), 1)
+            ]  # fmt: skip
+            driver.write([Log(run=row.seq, lines=lines)], row.created_at)
 
 
 def _as_name(text: str) -> str:

@@ -57,7 +57,31 @@ def test_the_address_of_an_entry_beside_is_that_of_its_page(browser: Browser, re
         assert page.locator("#pane").count() == 0
 
         page.go_back()
+        page.wait_for_selector(".history")
+        assert page.url == f"{recent.base}/runs/order-2?only=steps"
+        page.go_back()
         page.wait_for_url(f"{recent.base}/runs")
+
+
+def test_back_closes_an_entry_beside_and_forward_leads_to_its_page(browser: Browser, recent: Served) -> None:
+    with watched(browser, recent.base, viewport=WIDE) as seen:
+        page = seen.page
+        page.goto(f"{recent.base}/runs")
+        page.goto(f"{recent.base}/runs/order-2")
+        page.locator(".history").get_by_role("link", name="reserve").click()
+        page.wait_for_selector("#pane:focus")
+
+        page.go_back()
+        page.wait_for_selector("#pane", state="hidden")
+        assert page.evaluate("[location.pathname, document.activeElement.textContent]") == ["/runs/order-2", "reserve"]
+        page.go_forward()
+        page.wait_for_selector("h2:has-text('reserve')")
+        page.go_back()
+        page.wait_for_selector(".history")
+        page.go_back()
+
+        page.wait_for_url(f"{recent.base}/runs")
+        assert not seen.errors
 
 
 def test_an_entry_beside_stays_while_the_history_goes_on(browser: Browser, fresh: Served) -> None:

@@ -27,12 +27,17 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 SMALL = (
-    "/", "/runs", "/runs?status=running&workflow=checkout", "/runs/order-1", "/runs/order-2", "/runs/order-4", "/runs/pack-1",
-    "/runs/ship-1", "/runs/held-1", "/runs/order-2/e/3", "/runs/archive-1/e/1", "/runs/approval-1/messages",
-    "/runs/order-2/recover", "/runs/order-2/replay", "/runs/order-4/cancel", "/runs/order-4/send", "/runs/order-4/pause",
+    "/", "/runs", "/runs?status=running&workflow=checkout", "/runs/order-1", "/runs/ship-1?view=graph", "/runs/order-2",
+    "/runs/order-4", "/runs/pack-1", "/runs/ship-1", "/runs/held-1", "/runs/order-2/e/3", "/runs/order-2/logs",
+    "/runs/archive-1/e/1", "/runs/approval-1/messages",
+    "/runs/order-2/recover", "/runs/order-2/e/3/resolve", "/runs/order-2/replay",
+    "/runs/order-4/cancel", "/runs/order-4/send", "/runs/order-4/pause",
     "/workflows", "/workflows/checkout/start", "/migrate", "/login",
+    "/runs/order-4?view=timeline", "/runs/pack-1?view=timeline", "/runs/order-1/code", "/workflows/checkout", "/timers",
+    "/messages",
+    "/system", "/help", "/runs/order-4?view=rollback", "/runs/order-2?view=rollback", "/runs/order-2/export",
 )  # fmt: skip
-EMPTY = ("/", "/runs", "/workflows", "/migrate")
+EMPTY = ("/", "/runs", "/workflows", "/migrate", "/timers", "/messages", "/system", "/bulk")
 MILLION = ("/", "/runs?tag=vip&after=500000", "/runs?status=failed&workflow=checkout")
 CODED = ("/", "/migrate", "/workflows", "/workflows/checkout/start", "/runs/held-1")
 UNLOADED = ("/", "/migrate", "/workflows/checkout/start")
@@ -89,7 +94,7 @@ def broken(recent: Served) -> Iterator[Served]:
 def hostile_pages(served: Served) -> tuple[str, ...]:
     runs = [item["href"] for item in served.ask("/runs.json").json()["items"]]
     assert len(runs) == len(HOSTILE)
-    return ("/", "/runs", runs[0], f"{runs[1]}/e/1", f"{runs[2]}/messages", f"{runs[3]}/replay", runs[-1])
+    return ("/", "/runs", runs[0], f"{runs[1]}/e/1", f"{runs[2]}/messages", f"{runs[2]}/logs", f"{runs[3]}/replay", runs[-1])
 
 
 def million_pages(served: Served) -> tuple[str, ...]:

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from flowkit.client.livecode import (
+    Answer,
     Cause,
     CodeState,
     Fault,
     LoadError,
     Parameter,
+    ResolveWish,
     SourceLine,
     StartAnswer,
     StartWish,
@@ -52,6 +54,9 @@ class Code:
     def start(self, wish: StartWish) -> StartAnswer:
         self.wishes.append(wish)
         return self.answer
+
+    def resolve(self, wish: ResolveWish) -> Answer:
+        raise AssertionError("nothing is resolved here")
 
     def kill(self) -> None:
         self.kills += 1
@@ -152,7 +157,7 @@ def test_held_runs_come_with_the_line_to_add(served: Served, code: Code) -> None
 
     page = served.ask("/").text
 
-    assert "1 of 4 open runs are held by code" in page
+    assert "1 of 4 open runs is held by code" in page
     assert "removed(&#34;validate&#34;, &#34;step&#34;)" in page
 
 

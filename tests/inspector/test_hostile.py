@@ -40,12 +40,16 @@ def pages_of(id: str) -> list[str]:
         f"{run}/replay",
         f"{run}/cancel",
         f"{run}?name={URLS.encode(id)}",
+        f"{run}?view=timeline",
+        f"{run}/code",
+        f"{run}/logs",
+        f"{run}/logs?step={URLS.encode(id)}&level=info",
     ]
 
 
 @pytest.mark.parametrize("id", HOSTILE)
 def test_no_text_becomes_markup(hostile: Served, id: str) -> None:
-    for path in ["/", "/runs", "/workflows", *pages_of(id)]:
+    for path in ["/", "/runs", "/workflows", "/timers", "/messages?ended=1", "/system", *pages_of(id)]:
         reply = hostile.ask(path)
         assert reply.status in (200, 409), path
         for tag, attributes in Markup(reply.text).tags:

@@ -6,7 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import flowkit
+from flowkit.testing import FakeClock
 from tests.inspector.served import Served, serving
+from tests.inspector.stories import other_code
 
 
 def event(file: Any) -> dict[str, str]:
@@ -100,3 +103,20 @@ def test_what_changed_while_the_server_was_away_is_told(small_file: Path) -> Non
     with serving(small_file) as after, after.stream(f"/events?since={token}") as file:
         assert event(file)["event"] == "runs"
         assert after.ask(f"/runs?part=rows&as_of={token}").status == 200
+
+
+def test_a_worker_that_comes_is_told_to_the_page_of_a_run_that_missed_one(own: Served) -> None:
+    since, file = token_of(own, "approval-1"), own.app.site.settings.database
+    with own.stream(f"/events?run=approval-1&since={since}") as events, flowkit.open(file, workflows=[other_code]):
+        assert event(events)["event"] == "run"
+
+
+def test_without_any_worker_a_list_hears_that_time_passes(small_file: Path) -> None:
+    """A run falls due and nobody takes it: nothing is written, and yet it is unattended from then on."""
+    clock = FakeClock(1_800_000_000.0)
+    with serving(small_file, clock=clock, untouched=True) as served:
+        token = served.ask("/runs.json").json()["token"]
+        with served.stream(f"/events?since={token}") as file:
+            for _ in range(3):  # a new stream is looked at twice whatever happens
+                clock.advance(11)
+                assert event(file)["event"] == "runs"

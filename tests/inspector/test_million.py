@@ -42,8 +42,13 @@ PAGES = [
     "/", "/runs", "/runs?after=500000", "/runs?workflow=note", "/runs?status=completed&after=500000", "/runs?status=failed",
     f"/runs?status={','.join(STATUSES)}", "/runs?tag=audit", "/runs?tag=eu&status=rolling_back&after=500000",
     "/runs?since=2h", "/runs?until=60d", "/runs?since=30d&until=29d&status=failed", "/runs?q=note-05", "/workflows", "/migrate",
+    "/timers", "/timers?workflow=approval", f"/timers?after={NOW + 86_400}_1", "/messages", "/messages?ended=1&after=10000",
+    "/system",
 ]  # fmt: skip
-OF_A_RUN = ("", "/messages", "/e/1", "/cancel", "/recover", "/replay", "/send", "/input", "/e/1/output")
+OF_A_RUN = (
+    "", "/messages", "/logs", "/logs?level=warning", "/logs?step=charge", "/e/1",
+    "/cancel", "/recover", "/replay", "/send", "/input", "/e/1/output",
+)  # fmt: skip
 MOST_STEPS = 400_000
 """Of SQLite's machine, in a statement: what looking up 20,000 runs of a tag takes. A scan of all runs takes millions."""
 
@@ -150,9 +155,10 @@ def test_every_statement_behind_every_page_walks_an_index_and_stops(
 ) -> None:
     served, found = recorded
     runs = [of_status(served, status) for status in STATUSES]
-    for path in [*PAGES, *LISTS, "/home.json", "/runs?top=900000&part=rows", "/runs/no-such-run"]:
+    more = ["/workflows/checkout", "/workflows/note", "/home.json", "/runs?top=900000&part=rows", "/runs/no-such-run"]
+    for path in [*PAGES, *LISTS, *more]:
         served.ask(path)
-    for page, part in itertools.product(runs, OF_A_RUN):
+    for page, part in itertools.product(runs, (*OF_A_RUN, "?view=timeline", "?view=timeline&from=0&to=9", "/code")):
         served.ask(page + part)
 
     with closing(sqlite3.connect(f"file:{million_runs}?mode=ro", uri=True)) as db:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import flowkit
 from tests.inspector.served import Served, serving
+from tests.inspector.stories import approval
 
 PAGES = {
     "/": "/home.json",
@@ -27,9 +32,21 @@ PAGES = {
     "/runs/order-4/send": "/runs/order-4/send.json",
     "/runs/order-4/pause": "/runs/order-4/pause.json",
     "/runs/order-5/resume": "/runs/order-5/resume.json",
+    "/runs/ship-1?view=graph": "/runs/ship-1.json?view=graph",
     "/workflows": "/workflows.json",
     "/workflows/checkout/start?from=order-1": "/workflows/checkout/start.json",
     "/migrate": "/migrate.json",
+    "/runs/order-2?view=timeline": "/runs/order-2.json?view=timeline",
+    "/runs/pack-1?view=timeline&from=0&to=2000000000": "/runs/pack-1.json?view=timeline&from=nonsense",
+    "/runs/order-1/code": "/runs/order-1/code.json",
+    "/workflows/checkout": "/workflows/checkout.json",
+    "/timers": "/timers.json",
+    "/timers?workflow=checkout&after=0_0": "/timers.json?after=nonsense",
+    "/messages": "/messages.json",
+    "/messages?ended=1&after=1": "/messages.json?after=99999999999999999999",
+    "/system": "/system.json",
+    "/system?before=0_x": "/system.json?before=nonsense",
+    "/help": "/help.json",
 }
 
 
@@ -63,6 +80,12 @@ def test_a_twin_answers_in_json(small: Served, path: str) -> None:
         ("/runs/order-2/recover?part=dialog", '<section class="confirm"'),
         ("/runs/approval-1/messages?part=messages", '<div id="messages"'),
         ("/migrate?part=banner", '<section id="banner"'),
+        ("/runs/order-4?view=timeline&part=timeline", '<div id="timeline"'),
+        ("/runs/order-4/code?part=code", '<div id="code"'),
+        ("/workflows/checkout?part=now", '<div id="now"'),
+        ("/timers?part=now", '<div id="now"'),
+        ("/messages?part=now", '<div id="now"'),
+        ("/system?part=now", '<div id="now"'),
         ("/runs/nope?part=now", '<section class="empty"'),
     ],
 )
@@ -181,7 +204,22 @@ def test_the_example_stands_where_there_are_no_runs(tmp_path: Path) -> None:
     assert "@workflow" in page
 
 
-def test_a_damaged_value_is_told_and_takes_no_page_down(small: Served) -> None:
+def test_a_damaged_value_is_told_as_hex_and_takes_no_page_down(small_file: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "damaged.db"
+    shutil.copy(small_file, copy)
+    with closing(sqlite3.connect(copy)) as db, db:
+        db.execute("UPDATE run_io SET input = '{\"oh\": 1}' WHERE run = 1")
+        db.execute("UPDATE entries SET output = '[1' WHERE run = 1 AND kind = 'step' AND output IS NOT NULL")
+    with serving(copy) as served:
+        page, entry = served.ask("/runs/order-1.json").json(), served.ask("/runs/order-1/e/2.json").json()
+
+        assert (page["input"]["head"], page["input"]["size"]) == (b'{"oh": 1}'.hex(" "), "9 B")
+        assert "checksum" in page["input"]["damage"]
+        assert (entry["output"]["head"], "checksum" in entry["output"]["damage"]) == (b"[1".hex(" "), True)
+        assert (served.ask("/runs/order-1").status, served.ask("/runs/order-1/input").status) == (200, 404)
+
+
+def test_an_odd_address_takes_no_page_down(small: Served) -> None:
     assert small.ask("/runs/order-1/e/999").status == 404
     assert small.ask("/runs/order-1/e/99999999999999999999999").status == 404
     assert small.ask("/runs?after=99999999999999999999999&since=nonsense&status=odd").status == 200
@@ -230,3 +268,15 @@ def json_of(href: str) -> str:
     """The JSON twin of a page."""
     path, mark, query = href.partition("?")
     return f"{path}.json{mark}{query}"
+
+
+def test_a_list_that_is_not_whole_says_partial(tmp_path: Path) -> None:
+    file = tmp_path / "x.db"
+    with flowkit.open(file, worker=False) as fk:
+        fk.start_many([(f"o-{n}", approval, ({},)) for n in range(1_003)])
+    with serving(file) as served:
+        whole, cut = served.ask("/runs?q=o-100"), served.ask("/runs?q=o-")
+
+        assert "Partial" not in whole.text
+        assert "Partial: only the first 1,001 ids that begin so were looked at." in cut.text
+        assert served.ask("/runs.json?q=o-").json()["partial"]

@@ -264,7 +264,7 @@ def test_many_names_make_a_list_and_few_stand_in_their_sentence() -> None:
     assert told.sentences == (
         "8 steps get fresh attempts.", "2 steps that were rolled back run again: a, b.", "14 finished ones do not.",
     )  # fmt: skip
-    assert [(names.title, names.names) for names in told.lists] == [("Fresh attempts", many)]
+    assert [(names.title, names.names) for names in told.lists] == [("Fresh attempts", many), ("Will be done again", few)]
 
 
 # --- the start form
@@ -367,7 +367,42 @@ def test_held_runs_are_told_by_cause_with_the_line_to_add() -> None:
     found = banner.banner_of(state)
 
     assert found.title == "3 of 41 open runs are held by code"
-    assert found.causes[0].lines == 'removed("validate", "step")'
+    ((place,), lines) = found.causes[0].edits[0].place, found.causes[0].edits[0].lines
+    assert (place.text, place.form, lines) == ("app.py:27", "code", 'removed("validate", "step")')
+
+
+def test_resume_of_a_run_that_crashed_before_it_was_held_promises_no_more_than_a_check() -> None:
+    held = changed(ROW, status="blocked", error_line="PayloadError: run r is blocked", crashes=2)
+    quarantined = changed(ROW, status="blocked", error_line="RunConflict: it crashed", crashes=10)
+
+    told = [confirm.confirm_of(row, "resume").sentences[0] for row in (held, quarantined)]
+
+    assert told == [
+        "It is checked again now, and stays held if it does not fit.", "The crash count starts anew and the run goes on.",
+    ]  # fmt: skip
+
+
+def test_a_run_that_misses_a_worker_is_offered_no_verb_that_would_not_bring_one() -> None:
+    due = changed(ROW, status="sleeping", wake_at=NOW - 60, current="cool-off")
+
+    (need,) = runs.needs([due], {}, NOW)
+
+    assert (need.item.unattended, need.verb) == (True, None)
+
+
+def test_lines_that_go_to_several_places_are_told_place_by_place() -> None:
+    cause = Cause(
+        workflow="checkout", runs=1, recorded="step `a`", made="", location="a", source="app.py:27",
+        lines=('removed("a", "step")', 'removed("b", "step")', 'removed("z", "step")'),
+        places=("`app.py:27`, before `charge(order)`",) * 2 + ("`app.py:40`, after `ship(order)`",),
+    )  # fmt: skip
+
+    (view,) = banner.causes_of(CodeState(version=1, status="loaded", app="app.py", held=1, causes=(cause,)))
+
+    assert [("".join(piece.text for piece in edit.place), edit.lines) for edit in view.edits] == [
+        ("app.py:27, before charge(order)", 'removed("a", "step")\nremoved("b", "step")'),
+        ("app.py:40, after ship(order)", 'removed("z", "step")'),
+    ]
 
 
 def test_a_cause_shows_names_and_the_import_as_code() -> None:

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
+import flowkit
 from flowkit.client import Flowkit
 from flowkit.client.facts import cause_of, plain_error
 from flowkit.client.reader import Count, Reader, RunFilter
 from flowkit.client.tally import Tally
 from flowkit.core.run import STATUSES
-from flowkit.drivers import open_driver, sqlite_read, sqlite_survey
+from flowkit.drivers import open_driver, sqlite_across, sqlite_read, sqlite_survey
 from flowkit.drivers.base import RunQuery
-from flowkit.drivers.lists import page_query
+from flowkit.drivers.lists import MAX_PREFIX, MAX_TAGGED, cut_query, page_query
 from flowkit.testing import Lab
 from tests.inspector.stories import approval, checkout
 
@@ -30,6 +31,10 @@ STATEMENTS = [
     sqlite_survey.STOP,
     sqlite_survey.DUE,
     sqlite_read.FIRST_CODE,
+    sqlite_across.DUE_NEXT,
+    sqlite_across.KEPT,
+    sqlite_across.DEEDS,
+    sqlite_across.NEWEST,
     sqlite_read.MANIFEST,
 ]
 QUERIES = [
@@ -178,3 +183,28 @@ def test_exact_counts_are_made_aside_and_kept_for_a_while() -> None:
     assert first == {}
     assert tally.last() == {"completed": 5_000}
     assert made == ["flowkit-tally"]
+
+
+def test_a_list_says_so_when_it_did_not_look_at_all_that_might_be_in_it(tmp_path: Path) -> None:
+    with flowkit.open(tmp_path / "x.db", worker=False) as fk:
+        tagged = approval.options(tags=("vip",))
+        fk.start_many([(f"o-{n}", tagged, ({},)) for n in range(MAX_TAGGED + 3)])
+        reader = Reader(fk)
+
+        assert reader.runs(RunFilter(tag="vip", statuses=("failed",))).looked_at == MAX_TAGGED
+        assert reader.runs(RunFilter(tag="vip", statuses=("failed",)), after=9).looked_at == 0
+        assert reader.runs(RunFilter(tag="vip", statuses=("failed",), since=time.time() + 3600)).looked_at == 0
+        assert reader.runs(RunFilter(tag="vip"), after=9).looked_at == 0
+        assert reader.runs(RunFilter(id_prefix="o-", statuses=("failed",))).looked_at == MAX_PREFIX
+        assert reader.runs(RunFilter(id_prefix="o-1")).looked_at == MAX_PREFIX
+        assert reader.runs(RunFilter(id_prefix="o-20000")).looked_at == 0
+
+
+@pytest.mark.parametrize("query", [RunQuery(tag="vip", workflow="w"), RunQuery(id_prefix="o")], ids=["tag", "prefix"])
+def test_whether_a_list_is_whole_is_asked_of_an_index(db: sqlite3.Connection, query: RunQuery) -> None:
+    asked = cut_query(query, None, None)
+
+    assert asked is not None
+    (step,) = plan(db, asked[0])
+    assert re.match("SEARCH (runs|run_tags) USING (COVERING |PRIMARY |)(INDEX|KEY)", step)
+    db.close()

@@ -109,13 +109,19 @@ def test_the_vendored_files_are_the_published_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "raw", "packed"), [("**/*.js", 52_000, 19_000), ("*.css", 20_000, 6_000), ("icons.svg", 6_000, 2_000)]
+    ("pattern", "raw", "packed"), [("**/*.js", 52_000, 19_000), ("flowkit.css", 20_000, 6_000), ("icons.svg", 6_000, 2_000)]
 )
 def test_what_a_page_loads_stays_small(pattern: str, raw: int, packed: int) -> None:
     bodies = [path.read_bytes() for path in STATIC.glob(pattern)]
 
     assert sum(map(len, bodies)) <= raw
     assert sum(len(gzip.compress(body, 9)) for body in bodies) <= packed
+
+
+def test_style_sheets_of_single_pages_stay_smaller() -> None:
+    sheets = {path.name: len(path.read_bytes()) for path in STATIC.glob("*.css") if path.name != "flowkit.css"}
+
+    assert {name: size for name, size in sheets.items() if size > 6_000} == {}
 
 
 def test_our_own_script_stays_small() -> None:

@@ -100,6 +100,8 @@ def test_send_by_keys_alone_and_focus_comes_back(browser: Browser, fresh: Served
         if focused(page, "verb") != "send":
             tab_to(page, "e.dataset.verb === 'send'")
         open_and_leave(page, "Enter", "send")
+        assert page.evaluate("document.activeElement.value") == "approved"  # which the run waits for
+        page.keyboard.press("Control+a")
         page.keyboard.type("note")
         page.keyboard.press("Tab")
         page.keyboard.type('{"by": "keys"}')
@@ -155,6 +157,19 @@ def test_keys_walk_the_rows_and_lead_to_places(browser: Browser, recent: Served)
 
 
 # --- back, twice, late
+
+
+def test_keys_lead_to_the_timeline_the_timers_and_the_system(browser: Browser, recent: Served) -> None:
+    with watched(browser, recent.base) as seen:
+        seen.page.goto(f"{recent.base}/runs/order-4")
+        seen.page.keyboard.press("t")
+        seen.page.wait_for_url("**/runs/order-4?view=timeline")
+        for keys, place in (("gt", "/timers"), ("gs", "/system")):
+            for key in keys:
+                seen.page.keyboard.press(key)
+            seen.page.wait_for_url(f"**{place}")
+
+        assert not seen.errors
 
 
 def test_back_and_forward_keep_the_filters(browser: Browser, recent: Served) -> None:

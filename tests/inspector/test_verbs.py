@@ -63,7 +63,7 @@ def test_cancel_lists_what_would_be_undone_in_order(own: Served) -> None:
     told = own.ask("/runs/order-4/cancel.json").json()["told"]
 
     assert told["lists"][0] == {
-        "title": "Would be undone, in this order", "names": ["charge", "reserve"], "more": 0, "ordered": True,
+        "title": "Would be undone, in this order", "names": ["charge", "reserve"], "more": 0, "ordered": True, "notes": [],
     }  # fmt: skip
 
 
@@ -92,7 +92,9 @@ def test_replay_says_what_happens_again_and_to_what_it_goes_back(own: Served) ->
         "The effects of the steps below will happen again.",
         "No code is loaded here, so this page cannot tell which of them are declared at_most_once.",
     ]
-    assert told["lists"] == [{"title": "Will happen again", "names": ["charge", "notify"], "more": 0, "ordered": False}]
+    assert told["lists"] == [
+        {"title": "Will happen again", "names": ["charge", "notify"], "more": 0, "ordered": False, "notes": []}
+    ]
     assert loop["sentences"][1:4] == [
         "It goes back to pack: what lies around pack/~39/label starts over with it.",
         "The effects of the steps below will happen again.",
@@ -202,6 +204,18 @@ def test_an_op_belongs_to_one_run(own: Served) -> None:
     assert own.post("/runs/order-5/resume", op=OP).status == 422
 
 
+def test_an_op_belongs_to_one_run_in_any_store_and_is_read_back() -> None:
+    with serving(Path(":memory:")) as served:
+        for id in ("order-1", "order-2"):
+            served.client.start(id, approval, {})
+        done = served.post("/runs/order-1/pause", op=OP)
+
+        other = served.post("/runs/order-2/pause", op=OP)
+
+        assert (done.status, other.status, status_of(served, "order-2")) == (303, 422, "pending")
+        assert "Paused at " in served.ask(done.headers["location"]).text
+
+
 def test_a_verb_may_be_asked_in_json(own: Served) -> None:
     done = own.ask("/runs/order-4/pause.json", method="POST", headers=JSON, body=b"{}")
     refused = own.ask("/runs/order-4/pause.json", method="POST", headers=JSON, body=b"{}")
@@ -218,3 +232,42 @@ def test_the_theme_is_a_cookie_and_leads_back(own: Served) -> None:
     assert reply.headers["set-cookie"].startswith("flowkit_theme=dark")
     assert 'data-theme="dark"' in own.ask("/", headers=[("Cookie", "flowkit_theme=dark")]).text
     assert own.post("/theme", theme="dark", back="https://evil.example").headers["location"] == "/"
+
+
+def test_replay_of_a_held_run_begins_where_it_does_not_fit(own: Served) -> None:
+    bar = own.ask("/runs/held-1.json").json()["head"]["verbs"]
+
+    (replay,) = [verb["href"] for verb in bar if verb["verb"] == "replay"]
+    assert replay == "/runs/held-1/replay?from=billing"
+    assert 'name="from" value="billing"' in own.ask(replay).text
+
+
+def test_the_name_that_a_run_waits_for_stands_in_the_form_and_in_the_command(own: Served) -> None:
+    page, tab = own.ask("/runs/approval-1/send").text, own.ask("/runs/approval-1/messages").text
+
+    for text in (page, tab):
+        assert 'list="awaited" autocomplete="off" value="approved"' in text
+        assert "flowkit send approval-1 approved" in text
+
+
+def test_a_status_that_is_none_is_named_among_others_that_are(own: Served) -> None:
+    page = own.ask("/runs?status=failed,odd")
+
+    assert "there is no status &#39;odd&#39;" in page.text
+
+
+def test_a_replay_from_another_entry_than_the_page_told_of_is_told_first(own: Served) -> None:
+    """Who reads that one step happens again and then empties the field must not find that all of them did."""
+    page = own.ask("/runs/order-2/replay?from=charge").text
+    told = {"op": OP, "seen": hidden(page, "seen"), "told": hidden(page, "told")}
+
+    asked = own.post("/runs/order-2/replay", **told, **{"from": ""})
+
+    assert (asked.status, status_of(own, "order-2")) == (409, "failed")
+    assert "reserve" in asked.text
+    assert hidden(asked.text, "told") == ""
+    assert own.post("/runs/order-2/replay", **told, **{"from": "charge"}).status == 303
+
+
+def test_a_replay_from_nowhere_leaves_the_field_to_mend(own: Served) -> None:
+    assert 'name="from" value="chargge"' in own.ask("/runs/order-2/replay?from=chargge").text

@@ -1,5 +1,6 @@
 """What the tests of real workers and clients share."""
 
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import flowkit
 from flowkit.client import Flowkit
 from flowkit.drivers import open_driver
+from tests.runtime.logged import log
 
 
 @pytest.fixture
@@ -35,3 +37,11 @@ def hasty(path: Path) -> Iterator[Callable[[], Flowkit]]:
     yield open_it
     for handle in opened:
         handle.close()
+
+
+@pytest.fixture
+def talkative() -> Iterator[None]:
+    """The project of these tests lets DEBUG through."""
+    log.setLevel(logging.DEBUG)
+    yield
+    log.setLevel(logging.NOTSET)

@@ -11,6 +11,7 @@ import flowkit
 from flowkit import Workflow, receive, step, workflow
 from flowkit.client import Flowkit
 from flowkit.client.reader import Reader
+from flowkit.definitions.graphs import graph_of
 from flowkit.definitions.manifest import manifest_of
 from flowkit.registry import fingerprint, project_code, project_sources
 from flowkit.runtime.serving import Announcer, Serving, read_serving
@@ -109,6 +110,8 @@ def test_the_manifest_of_a_code_is_there_as_soon_as_a_worker_has_run_under_it(pa
     with flowkit.open(path, worker=False) as fk:
         assert Reader(fk).manifest(code) == manifest_of([order, bill_order])
         assert Reader(fk).manifest("another").workflows == {}
+        assert Reader(fk).graph(code, "order") == graph_of(order)
+        assert Reader(fk).graph(code, "another") is None
 
 
 class Odd:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_three_hundred_kills_lose_nothing_and_repeat_nothing_that_was_recorded(t
             trial.acked += logged.acks
             trial.checked += len(logged.started)
             trial.found(check(database, log, WORKFLOWS, stderr=stderr))
-            trial.found(resumed_late(logged, cancelled_in(database)))
+            trial.found(resumed_late(logged, cancelled_in(database), overbooked()))
             trial.found([f"C8: not every run has ended, or a process did not leave in peace: {stderr}"] if code else [])
             trial.found([f"the storm was no storm: {logged.kills} kills"] if logged.kills != KILLS else [])
 
@@ -54,8 +55,16 @@ def cancelled_in(database: Path) -> set[int]:
         return {row[0] for row in connection.execute("SELECT seq FROM runs WHERE status = 'cancelled'")}
 
 
-def resumed_late(logged: Logged, cancelled: set[int]) -> Iterator[str]:
-    """L2: each run of a killed worker is claimed within a second of another worker's life, unless it was cancelled before."""
+def overbooked() -> float:
+    """How many processes want each processor, at least one."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def resumed_late(logged: Logged, cancelled: set[int], overbooked: float = 1.0) -> Iterator[str]:
+    """L2: each run of a killed worker is claimed within a second of another worker's life, unless it was cancelled before.
+
+    On a machine that is `overbooked` by others it takes as many times longer: nobody there has a whole second.
+    """
     born = {note[1]: float(note[2]) for note in logged.notes if note[0] == "born"}
     died = {note[1]: float(note[2]) for note in logged.notes if note[0] == "killed"}
     for note in logged.notes:
@@ -69,7 +78,7 @@ def resumed_late(logged: Logged, cancelled: set[int]) -> Iterator[str]:
             if not later:
                 continue
             longest = max(min(later[0], died.get(pid, later[0])) - max(died[note[1]], at) for pid, at in born.items())
-            if longest > RESUMED_SECONDS:
+            if longest > RESUMED_SECONDS * overbooked:
                 yield f"L2: run number {run} was left lying for {longest:.2f} s while a worker lived"
 
 

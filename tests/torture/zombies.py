@@ -127,7 +127,7 @@ def _told_busy(driver: errands.ErrandDriver) -> bool:
     try:
         driver.write([op], 0.0)
     except StoreBusy:
-        return BUSY_SECONDS * 0.5 < time.monotonic() - began < BUSY_SECONDS + 1.0 and driver.get("never") is None
+        return BUSY_SECONDS * 0.5 < time.monotonic() - began < BUSY_SECONDS + 5.0 and driver.get("never") is None
     return False
 
 

@@ -160,6 +160,19 @@ class Changes(Case):
 
         assert self.row().updated_at == NOW + 5
 
+    def test_what_a_person_decided_stays_with_an_entry_that_is_set_rolled_back_or_archived(self) -> None:
+        hold = self.held()
+        note = b'{"reason":"because"}'
+        hold.write(add=[opened(1, by_hand=note)])
+        hold.write(set=[completed(1, by_hand=note, rollback="owes")], owes=1)
+        hold.write(rolled_back=[1])
+
+        (entry,) = self.view(hold.run).entries
+        hold.write(archive=[1])
+
+        assert (entry.status, entry.by_hand) == ("rolled_back", note)
+        assert [each.by_hand for each in self.driver.history(hold.run, archived=True)] == [note]
+
     def test_a_rolled_back_entry_says_so(self) -> None:
         hold = self.held()
         hold.write(add=[completed(1, rollback="owes")], owes=1)

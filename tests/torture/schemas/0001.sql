@@ -5,7 +5,7 @@ CREATE TABLE "_sqlite_migrations" (
    "name" TEXT,
    "applied_at" TEXT
 );
-INSERT INTO "_sqlite_migrations" VALUES(1,'flowkit','0001_tables','2026-11-20 14:49:23.691348+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(1,'flowkit','0001_tables','2026-11-20 15:50:45.315428+00:00');
 CREATE TABLE archive (
   run INTEGER NOT NULL REFERENCES runs(seq),
   seq INTEGER NOT NULL,
@@ -28,11 +28,12 @@ CREATE TABLE archive (
   error TEXT,
   patch TEXT,
   args TEXT,
+  by_hand TEXT,
   archived_at REAL NOT NULL,
   why TEXT NOT NULL,
   at_head INTEGER NOT NULL
 );
-INSERT INTO "archive" VALUES(8,2,0,'book','step','completed',1,0,1767225600.0,1767225600.0,1.76722560000000023837e+09,NULL,'owes','tests/torture/upgrade.py:99',28,3728059118683459258,3015490052,'"booked room"',NULL,'{"set":{"booked":"room"},"gone":[]}','{"what":"room"}',1767236400.0,'replay',2);
+INSERT INTO "archive" VALUES(8,2,0,'book','step','completed',1,0,1767225600.0,1767225600.0,1.76722560000000023837e+09,NULL,'owes','tests/torture/upgrade.py:99',28,3728059118683459258,3015490052,'"booked room"',NULL,'{"set":{"booked":"room"},"gone":[]}','{"what":"room"}',NULL,1767236400.0,'replay',2);
 CREATE TABLE attempts (
   run INTEGER NOT NULL REFERENCES runs(seq),
   entry INTEGER NOT NULL,
@@ -52,6 +53,34 @@ INSERT INTO "attempts" VALUES(2,2,'rollback',0,2,1767229200.0,1767229200.0,17672
 INSERT INTO "attempts" VALUES(2,2,'rollback',0,3,1767232800.0,1767232800.0,1767232800.8,'{"type":"LookupError","message":"the hotel does not answer","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 65, in unbook\n    raise LookupError(\"the hotel does not answer\")\nLookupError: the hotel does not answer\n"}');
 INSERT INTO "attempts" VALUES(2,2,'rollback',0,4,1767236400.0,1767236400.0,NULL,'{"type":"LookupError","message":"the hotel does not answer","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 65, in unbook\n    raise LookupError(\"the hotel does not answer\")\nLookupError: the hotel does not answer\n"}');
 INSERT INTO "attempts" VALUES(10,1,'step',0,1,1767236400.0,1767236400.0,1767236420.0,'{"type":"TimeoutError","message":"no answer","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 79, in flaky\n    raise TimeoutError(\"no answer\")\nTimeoutError: no answer\n"}');
+CREATE TABLE bulks (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  version INTEGER NOT NULL,
+  created_at REAL NOT NULL,
+  updated_at REAL NOT NULL,
+  finished_at REAL,
+  state TEXT NOT NULL,
+  verb TEXT NOT NULL,
+  who TEXT NOT NULL,
+  picks TEXT NOT NULL,
+  top INTEGER NOT NULL,
+  expected INTEGER NOT NULL,
+  more INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  done INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  skipped INTEGER NOT NULL,
+  reasons TEXT NOT NULL,
+  plan TEXT NOT NULL,
+  holder TEXT NOT NULL,
+  held_until REAL NOT NULL,
+  step TEXT,
+  name TEXT,
+  key TEXT,
+  crc INTEGER NOT NULL,
+  body TEXT
+);
 CREATE TABLE codes (code TEXT PRIMARY KEY, at REAL NOT NULL, manifest TEXT NOT NULL);
 CREATE TABLE entries (
   run INTEGER NOT NULL REFERENCES runs(seq),
@@ -74,41 +103,42 @@ CREATE TABLE entries (
   output TEXT,
   error TEXT,
   patch TEXT,
-  args TEXT
+  args TEXT,
+  by_hand TEXT
 );
-INSERT INTO "entries" VALUES(1,1,0,'begin','checkpoint','completed',0,0,1767225600.0,NULL,1767225600.0,NULL,'','tests/torture/upgrade.py:98',0,303424060,0,NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(1,2,0,'book','step','completed',1,0,1767225600.0,1767225600.0,1.76722560000000023837e+09,NULL,'owes','tests/torture/upgrade.py:99',28,3728059118683459258,3015490052,'"booked room"',NULL,'{"set":{"booked":"room"},"gone":[]}','{"what":"room"}');
-INSERT INTO "entries" VALUES(8,1,0,'begin','checkpoint','completed',0,0,1767225600.0,NULL,1767225600.0,NULL,'','tests/torture/upgrade.py:98',0,303424060,0,NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(4,1,0,'begin','checkpoint','completed',0,0,1767225600.0,NULL,1767225600.0,NULL,'','tests/torture/upgrade.py:98',0,303424060,0,NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(4,2,0,'book','step','completed',1,0,1767225600.0,1767225600.0,1.76722560000000023837e+09,NULL,'owes','tests/torture/upgrade.py:99',28,3728059118683459258,3015490052,'"booked room"',NULL,'{"set":{"booked":"room"},"gone":[]}','{"what":"room"}');
-INSERT INTO "entries" VALUES(4,3,0,'sleep','sleep','pending',0,0,1767225600.0,NULL,NULL,1767229200.0,'','tests/torture/upgrade.py:104',0,828265950,0,NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(5,1,0,'begin','checkpoint','completed',0,0,1767225600.0,NULL,1767225600.0,NULL,'','tests/torture/upgrade.py:98',0,303424060,0,NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(5,2,0,'book','step','completed',1,0,1767225600.0,1767225600.0,1.76722560000000023837e+09,NULL,'owes','tests/torture/upgrade.py:99',28,3728059118683459258,3015490052,'"booked room"',NULL,'{"set":{"booked":"room"},"gone":[]}','{"what":"room"}');
-INSERT INTO "entries" VALUES(5,3,0,'more','message','pending',0,0,1767225600.0,NULL,NULL,1767830400.0,'','tests/torture/upgrade.py:106',28,4257292997,0,'{"names":["more"],"count":0}',NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(9,1,0,'begin','checkpoint','completed',0,0,1767225600.0,NULL,1767225600.0,NULL,'','tests/torture/upgrade.py:98',0,303424060,0,NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(9,2,0,'book','step','completed',1,0,1767225600.0,1767225600.0,1.76722560000000023837e+09,NULL,'owes','tests/torture/upgrade.py:99',28,3728059118683459258,3015490052,'"booked room"',NULL,'{"set":{"booked":"room"},"gone":[]}','{"what":"room"}');
-INSERT INTO "entries" VALUES(9,3,0,'more','message','cancelled',0,0,1767225600.0,NULL,1767236400.0,1767830400.0,'','tests/torture/upgrade.py:106',28,4257292997,0,'{"names":["more"],"count":0}',NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(3,1,0,'begin','checkpoint','completed',0,0,1767225600.0,NULL,1767225600.0,NULL,'','tests/torture/upgrade.py:98',0,303424060,0,NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(3,2,0,'book','step','completed',1,0,1767225600.0,1767225600.0,1.76722560000000023837e+09,NULL,'owes','tests/torture/upgrade.py:99',28,3728059118683459258,3015490052,'"booked room"',NULL,'{"set":{"booked":"room"},"gone":[]}','{"what":"room"}');
-INSERT INTO "entries" VALUES(3,3,0,'doom','step','failed',1,0,1767225600.0,1767225600.0,1.76722560000000047681e+09,NULL,'','tests/torture/upgrade.py:102',268,2568950933477001550,2745614147,NULL,'{"type":"flowkit.errors.CriticalError","message":"no such account","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 92, in doom\n    raise CriticalError(\"no such account\")\nflowkit.errors.CriticalError: no such account\n"}',NULL,'{}');
-INSERT INTO "entries" VALUES(2,1,0,'begin','checkpoint','completed',0,0,1767225600.0,NULL,1767225600.0,NULL,'','tests/torture/upgrade.py:98',0,303424060,0,NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(2,2,0,'book','step','completed',1,0,1767225600.0,1767225600.0,1.76722560000000023837e+09,NULL,'owes','tests/torture/upgrade.py:99',28,3728059118683459258,3015490052,'"booked room"',NULL,'{"set":{"booked":"room"},"gone":[]}','{"what":"room"}');
-INSERT INTO "entries" VALUES(2,3,0,'doom','step','failed',1,0,1767225600.0,1767225600.0,1.76722560000000047681e+09,NULL,'','tests/torture/upgrade.py:102',268,2568950933477001550,2745614147,NULL,'{"type":"flowkit.errors.CriticalError","message":"no such account","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 92, in doom\n    raise CriticalError(\"no such account\")\nflowkit.errors.CriticalError: no such account\n"}',NULL,'{}');
-INSERT INTO "entries" VALUES(10,1,0,'flaky','step','retrying',1,0,1767236400.0,1767236400.0,NULL,1767236420.0,'','tests/torture/upgrade.py:113',218,2568950933517832423,2745614147,NULL,'{"type":"TimeoutError","message":"no answer","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 79, in flaky\n    raise TimeoutError(\"no answer\")\nTimeoutError: no answer\n"}',NULL,'{}');
-INSERT INTO "entries" VALUES(11,1,0,'begin','checkpoint','completed',0,0,1767236400.0,NULL,1767236400.0,NULL,'','tests/torture/upgrade.py:131',0,303424060,0,NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(11,2,0,'both','join','completed',0,0,1767236400.0,NULL,1.76723640000000071529e+09,NULL,'','tests/torture/upgrade.py:132',85,374593461,0,'{"names":["now","later"],"done":{"now":{"value":"booked car"},"later":{"value":"k"}}}',NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(11,3,2,'both/now/book','step','completed',1,0,1767236400.0,1767236400.0,1.76723640000000023842e+09,NULL,'owes','tests/torture/upgrade.py:132',26,8088108890768229918,4030643246,'"booked car"',NULL,'{"set":{"booked":"car"},"gone":[]}','{"what":"car"}');
-INSERT INTO "entries" VALUES(11,4,2,'both/later/key','message','completed',0,0,1767236400.0,NULL,1.76723640000000047686e+09,NULL,'','tests/torture/upgrade.py:132',121,1723046058,0,'[{"number":1,"id":"42c8016c76484da9a65c57487199ed92","name":"key","sent_at":1767236400.0,"data":"k","completable":false}]',NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(11,5,0,'first','race','completed',0,0,1767236400.0,NULL,1.76723640000000119208e+09,NULL,'','tests/torture/upgrade.py:133',69,3746348408,0,'{"names":["fast","slow"],"done":{"fast":{"value":2}},"winner":"fast"}',NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(11,6,5,'first/fast/v','version','completed',0,0,1767236400.0,NULL,1.76723640000000095369e+09,NULL,'','tests/torture/upgrade.py:133',23,835994138,0,'{"answer":2,"latest":2}',NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(11,7,0,'rounds','loop','running',2,0,1767236400.0,NULL,NULL,NULL,'','tests/torture/upgrade.py:134',45,2067641246,0,'{"turn":2,"state":[1,2],"pruned":1,"kept":{}}',NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(11,9,7,'rounds/~1/number','message','completed',0,0,1767236400.0,NULL,1.76723640000000166896e+09,NULL,'','tests/torture/upgrade.py:128',122,727060791,0,'[{"number":3,"id":"a6aacacd32a045e2b988ca936e44a38d","name":"number","sent_at":1767236400.0,"data":2,"completable":false}]',NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(11,10,7,'rounds/~2/number','message','pending',0,0,1767236400.0,NULL,NULL,NULL,'','tests/torture/upgrade.py:128',30,4068891468,0,'{"names":["number"],"count":0}',NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(12,1,0,'question','message','completed',0,0,1767236400.0,NULL,1767236400.0,NULL,'','tests/torture/upgrade.py:140',127,1075601523,0,'[{"number":1,"id":"fd132889abb44563876a46221824b265","name":"question","sent_at":1767236400.0,"data":"why","completable":true}]',NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(12,2,0,'sleep','sleep','pending',0,0,1767236400.0,NULL,NULL,1767240000.0,'','tests/torture/upgrade.py:141',0,828265950,0,NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(13,1,0,'begin','checkpoint','completed',0,0,1767236400.0,NULL,1767236400.0,NULL,'','tests/torture/upgrade.py:149',0,303424060,0,NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(13,2,0,'book','step','completed',1,0,1767236400.0,1767236400.0,1.76723640000000023842e+09,NULL,'owes','tests/torture/upgrade.py:150',28,4846532164131817825,1128421203,'"booked boat"',NULL,'{"set":{"booked":"boat"},"gone":[]}','{"what":"boat"}');
-INSERT INTO "entries" VALUES(14,1,0,'once','step','running',1,0,1767236400.0,1767236400.0,NULL,NULL,'','tests/torture/upgrade.py:119',2,2568950933234282080,2745614147,NULL,NULL,NULL,'{}');
+INSERT INTO "entries" VALUES(1,1,0,'begin','checkpoint','completed',0,0,1767225600.0,NULL,1767225600.0,NULL,'','tests/torture/upgrade.py:98',0,303424060,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(1,2,0,'book','step','completed',1,0,1767225600.0,1767225600.0,1.76722560000000023837e+09,NULL,'owes','tests/torture/upgrade.py:99',28,3728059118683459258,3015490052,'"booked room"',NULL,'{"set":{"booked":"room"},"gone":[]}','{"what":"room"}',NULL);
+INSERT INTO "entries" VALUES(8,1,0,'begin','checkpoint','completed',0,0,1767225600.0,NULL,1767225600.0,NULL,'','tests/torture/upgrade.py:98',0,303424060,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(4,1,0,'begin','checkpoint','completed',0,0,1767225600.0,NULL,1767225600.0,NULL,'','tests/torture/upgrade.py:98',0,303424060,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(4,2,0,'book','step','completed',1,0,1767225600.0,1767225600.0,1.76722560000000023837e+09,NULL,'owes','tests/torture/upgrade.py:99',28,3728059118683459258,3015490052,'"booked room"',NULL,'{"set":{"booked":"room"},"gone":[]}','{"what":"room"}',NULL);
+INSERT INTO "entries" VALUES(4,3,0,'sleep','sleep','pending',0,0,1767225600.0,NULL,NULL,1767229200.0,'','tests/torture/upgrade.py:104',0,828265950,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(5,1,0,'begin','checkpoint','completed',0,0,1767225600.0,NULL,1767225600.0,NULL,'','tests/torture/upgrade.py:98',0,303424060,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(5,2,0,'book','step','completed',1,0,1767225600.0,1767225600.0,1.76722560000000023837e+09,NULL,'owes','tests/torture/upgrade.py:99',28,3728059118683459258,3015490052,'"booked room"',NULL,'{"set":{"booked":"room"},"gone":[]}','{"what":"room"}',NULL);
+INSERT INTO "entries" VALUES(5,3,0,'more','message','pending',0,0,1767225600.0,NULL,NULL,1767830400.0,'','tests/torture/upgrade.py:106',28,4257292997,0,'{"names":["more"],"count":0}',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(9,1,0,'begin','checkpoint','completed',0,0,1767225600.0,NULL,1767225600.0,NULL,'','tests/torture/upgrade.py:98',0,303424060,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(9,2,0,'book','step','completed',1,0,1767225600.0,1767225600.0,1.76722560000000023837e+09,NULL,'owes','tests/torture/upgrade.py:99',28,3728059118683459258,3015490052,'"booked room"',NULL,'{"set":{"booked":"room"},"gone":[]}','{"what":"room"}',NULL);
+INSERT INTO "entries" VALUES(9,3,0,'more','message','cancelled',0,0,1767225600.0,NULL,1767236400.0,1767830400.0,'','tests/torture/upgrade.py:106',28,4257292997,0,'{"names":["more"],"count":0}',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(3,1,0,'begin','checkpoint','completed',0,0,1767225600.0,NULL,1767225600.0,NULL,'','tests/torture/upgrade.py:98',0,303424060,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(3,2,0,'book','step','completed',1,0,1767225600.0,1767225600.0,1.76722560000000023837e+09,NULL,'owes','tests/torture/upgrade.py:99',28,3728059118683459258,3015490052,'"booked room"',NULL,'{"set":{"booked":"room"},"gone":[]}','{"what":"room"}',NULL);
+INSERT INTO "entries" VALUES(3,3,0,'doom','step','failed',1,0,1767225600.0,1767225600.0,1.76722560000000047681e+09,NULL,'','tests/torture/upgrade.py:102',268,2568950933477001550,2745614147,NULL,'{"type":"flowkit.errors.CriticalError","message":"no such account","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 92, in doom\n    raise CriticalError(\"no such account\")\nflowkit.errors.CriticalError: no such account\n"}',NULL,'{}',NULL);
+INSERT INTO "entries" VALUES(2,1,0,'begin','checkpoint','completed',0,0,1767225600.0,NULL,1767225600.0,NULL,'','tests/torture/upgrade.py:98',0,303424060,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(2,2,0,'book','step','completed',1,0,1767225600.0,1767225600.0,1.76722560000000023837e+09,NULL,'owes','tests/torture/upgrade.py:99',28,3728059118683459258,3015490052,'"booked room"',NULL,'{"set":{"booked":"room"},"gone":[]}','{"what":"room"}',NULL);
+INSERT INTO "entries" VALUES(2,3,0,'doom','step','failed',1,0,1767225600.0,1767225600.0,1.76722560000000047681e+09,NULL,'','tests/torture/upgrade.py:102',268,2568950933477001550,2745614147,NULL,'{"type":"flowkit.errors.CriticalError","message":"no such account","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 92, in doom\n    raise CriticalError(\"no such account\")\nflowkit.errors.CriticalError: no such account\n"}',NULL,'{}',NULL);
+INSERT INTO "entries" VALUES(10,1,0,'flaky','step','retrying',1,0,1767236400.0,1767236400.0,NULL,1767236420.0,'','tests/torture/upgrade.py:113',218,2568950933517832423,2745614147,NULL,'{"type":"TimeoutError","message":"no answer","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 79, in flaky\n    raise TimeoutError(\"no answer\")\nTimeoutError: no answer\n"}',NULL,'{}',NULL);
+INSERT INTO "entries" VALUES(11,1,0,'begin','checkpoint','completed',0,0,1767236400.0,NULL,1767236400.0,NULL,'','tests/torture/upgrade.py:131',0,303424060,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(11,2,0,'both','join','completed',0,0,1767236400.0,NULL,1.76723640000000071529e+09,NULL,'','tests/torture/upgrade.py:132',85,374593461,0,'{"names":["now","later"],"done":{"now":{"value":"booked car"},"later":{"value":"k"}}}',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(11,3,2,'both/now/book','step','completed',1,0,1767236400.0,1767236400.0,1.76723640000000023842e+09,NULL,'owes','tests/torture/upgrade.py:132',26,8088108890768229918,4030643246,'"booked car"',NULL,'{"set":{"booked":"car"},"gone":[]}','{"what":"car"}',NULL);
+INSERT INTO "entries" VALUES(11,4,2,'both/later/key','message','completed',0,0,1767236400.0,NULL,1.76723640000000047686e+09,NULL,'','tests/torture/upgrade.py:132',121,2491456973,0,'[{"number":1,"id":"88a8e5facb394b4da5d593cdf3cd2bc4","name":"key","sent_at":1767236400.0,"data":"k","completable":false}]',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(11,5,0,'first','race','completed',0,0,1767236400.0,NULL,1.76723640000000119208e+09,NULL,'','tests/torture/upgrade.py:133',69,3746348408,0,'{"names":["fast","slow"],"done":{"fast":{"value":2}},"winner":"fast"}',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(11,6,5,'first/fast/v','version','completed',0,0,1767236400.0,NULL,1.76723640000000095369e+09,NULL,'','tests/torture/upgrade.py:133',23,835994138,0,'{"answer":2,"latest":2}',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(11,8,0,'rounds','loop','running',2,0,1767236400.0,NULL,NULL,NULL,'','tests/torture/upgrade.py:134',45,2067641246,0,'{"turn":2,"state":[1,2],"pruned":1,"kept":{}}',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(11,10,8,'rounds/~1/number','message','completed',0,0,1767236400.0,NULL,1.76723640000000166896e+09,NULL,'','tests/torture/upgrade.py:128',122,1625604328,0,'[{"number":3,"id":"43e359764c034c1990604008fb7e8001","name":"number","sent_at":1767236400.0,"data":2,"completable":false}]',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(11,11,8,'rounds/~2/number','message','pending',0,0,1767236400.0,NULL,NULL,NULL,'','tests/torture/upgrade.py:128',30,4068891468,0,'{"names":["number"],"count":0}',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(12,1,0,'question','message','completed',0,0,1767236400.0,NULL,1767236400.0,NULL,'','tests/torture/upgrade.py:140',127,3265378910,0,'[{"number":1,"id":"39dc4ec1947e4b78a77b90a1ec9d2478","name":"question","sent_at":1767236400.0,"data":"why","completable":true}]',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(12,2,0,'sleep','sleep','pending',0,0,1767236400.0,NULL,NULL,1767240000.0,'','tests/torture/upgrade.py:141',0,828265950,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(13,1,0,'begin','checkpoint','completed',0,0,1767236400.0,NULL,1767236400.0,NULL,'','tests/torture/upgrade.py:149',0,303424060,0,NULL,NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(13,2,0,'book','step','completed',1,0,1767236400.0,1767236400.0,1.76723640000000023842e+09,NULL,'owes','tests/torture/upgrade.py:150',28,4846532164131817825,1128421203,'"booked boat"',NULL,'{"set":{"booked":"boat"},"gone":[]}','{"what":"boat"}',NULL);
+INSERT INTO "entries" VALUES(14,1,0,'once','step','running',1,0,1767236400.0,1767236400.0,NULL,NULL,'','tests/torture/upgrade.py:119',2,2568950933234282080,2745614147,NULL,NULL,NULL,'{}',NULL);
 CREATE TABLE inbox (
   run INTEGER NOT NULL REFERENCES runs(seq),
   seq INTEGER NOT NULL,
@@ -121,8 +151,8 @@ CREATE TABLE inbox (
   crc INTEGER NOT NULL,
   body TEXT NOT NULL
 );
-INSERT INTO "inbox" VALUES(5,1,'d8c60600c6784c9ea1a207071ef20106','other',1767236400.0,'pid 6957','twice',0,3435653225,'{"not":"looked at"}');
-INSERT INTO "inbox" VALUES(12,1,'fd132889abb44563876a46221824b265','question',1767236400.0,'pid 6957','k',0,732012985,'"why"');
+INSERT INTO "inbox" VALUES(5,1,'73b63492d19f496abe16f8c177f9e250','other',1767236400.0,'pid 2599','twice',0,3435653225,'{"not":"looked at"}');
+INSERT INTO "inbox" VALUES(12,1,'39dc4ec1947e4b78a77b90a1ec9d2478','question',1767236400.0,'pid 2599','k',0,732012985,'"why"');
 CREATE TABLE keys (
   run INTEGER NOT NULL REFERENCES runs(seq),
   key TEXT NOT NULL,
@@ -130,16 +160,29 @@ CREATE TABLE keys (
   at REAL NOT NULL,
   PRIMARY KEY (run, key)
 ) WITHOUT ROWID;
-INSERT INTO "keys" VALUES(5,'twice','d8c60600c6784c9ea1a207071ef20106',1767236400.0);
-INSERT INTO "keys" VALUES(11,'~id:32ebae6be0854c45b300a7042401bfe7','32ebae6be0854c45b300a7042401bfe7',1767236400.0);
-INSERT INTO "keys" VALUES(11,'~id:42c8016c76484da9a65c57487199ed92','42c8016c76484da9a65c57487199ed92',1767236400.0);
-INSERT INTO "keys" VALUES(11,'~id:a6aacacd32a045e2b988ca936e44a38d','a6aacacd32a045e2b988ca936e44a38d',1767236400.0);
-INSERT INTO "keys" VALUES(12,'k','fd132889abb44563876a46221824b265',1767236400.0);
+INSERT INTO "keys" VALUES(5,'twice','73b63492d19f496abe16f8c177f9e250',1767236400.0);
+INSERT INTO "keys" VALUES(11,'~id:1e3d6e74432b4a768fbf1dcbb298a882','1e3d6e74432b4a768fbf1dcbb298a882',1767236400.0);
+INSERT INTO "keys" VALUES(11,'~id:43e359764c034c1990604008fb7e8001','43e359764c034c1990604008fb7e8001',1767236400.0);
+INSERT INTO "keys" VALUES(11,'~id:88a8e5facb394b4da5d593cdf3cd2bc4','88a8e5facb394b4da5d593cdf3cd2bc4',1767236400.0);
+INSERT INTO "keys" VALUES(12,'k','39dc4ec1947e4b78a77b90a1ec9d2478',1767236400.0);
+CREATE TABLE logs (
+  run INTEGER NOT NULL REFERENCES runs(seq),
+  seq INTEGER NOT NULL,
+  at REAL NOT NULL,
+  location TEXT NOT NULL,
+  part TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  place INTEGER NOT NULL,
+  level INTEGER NOT NULL,
+  logger TEXT NOT NULL,
+  text TEXT NOT NULL,
+  PRIMARY KEY (run, seq)
+) WITHOUT ROWID;
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 INSERT INTO "meta" VALUES('min_writer','1');
 INSERT INTO "meta" VALUES('retention','{}');
 INSERT INTO "meta" VALUES('schema_version','1');
-INSERT INTO "meta" VALUES('store_id','47c86dc11c637424355da95aa76bbe7f');
+INSERT INTO "meta" VALUES('store_id','3fdaf76f24e6cf6d3b76450690fcfb54');
 CREATE TABLE replies (
   message TEXT PRIMARY KEY,
   run INTEGER NOT NULL REFERENCES runs(seq),
@@ -162,22 +205,22 @@ CREATE TABLE run_io (
   error TEXT,
   state TEXT
 );
-INSERT INTO "run_io" VALUES(1,'365ae489bf8c4331a765e575c25665d5','d872033d9d0a9134b539e37fad73181a026f5be05035a5209717cdf91637472a',2153099970,1668818727,0,0,'','',NULL,'{"ending":"done"}','"booked room"',NULL,NULL);
-INSERT INTO "run_io" VALUES(2,'776ea67d439045eab98ee04b5d620882','3ff9629d131caa0c4d4f36f057b751c3539abed414fdd4302d5a7cbb8077718d',3769347742,0,248557346,0,'','',3,'{"ending":"fail"}',NULL,'{"type":"flowkit.errors.CriticalError","message":"no such account","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 92, in doom\n    raise CriticalError(\"no such account\")\nflowkit.errors.CriticalError: no such account\n"}',NULL);
-INSERT INTO "run_io" VALUES(3,'0c824c2c194f4bd893a92b9bb5a35034','3ff9629d131caa0c4d4f36f057b751c3539abed414fdd4302d5a7cbb8077718d',3769347742,0,248557346,0,'','',3,'{"ending":"fail"}',NULL,'{"type":"flowkit.errors.CriticalError","message":"no such account","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 92, in doom\n    raise CriticalError(\"no such account\")\nflowkit.errors.CriticalError: no such account\n"}',NULL);
-INSERT INTO "run_io" VALUES(4,'d976c93a02514e25a4cab9487b87364e','f3f9d9ee4c8ad8bab6f2929984f589320630a025dd237ba642ff9a32f875d725',2289716888,0,0,0,'','',NULL,'{"ending":"sleep"}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(5,'fbb24ca0590f4a7093f36e98f1453664','835582f3ba379068f98af535e13f2627bfd5687ab9db8d4f888664604ae524b7',974425448,0,0,0,'','',NULL,'{"ending":"wait"}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(6,'60142ecebc02458f89800431838501d8','d872033d9d0a9134b539e37fad73181a026f5be05035a5209717cdf91637472a',2153099970,0,0,0,'','',NULL,'{"ending":"done"}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(7,'406c68e246014728a84e77124bff84ad','d872033d9d0a9134b539e37fad73181a026f5be05035a5209717cdf91637472a',2153099970,0,0,0,'','',NULL,'{"ending":"done"}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(8,'3c60667b807144e9bc79f376caca3cc8','d872033d9d0a9134b539e37fad73181a026f5be05035a5209717cdf91637472a',2153099970,0,0,0,'','',NULL,'{"ending":"done"}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(9,'d5957ca9b26d4a89bcc71d49ee65bf10','835582f3ba379068f98af535e13f2627bfd5687ab9db8d4f888664604ae524b7',974425448,0,0,0,'','',NULL,'{"ending":"wait"}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(10,'7cc9977983b249978adb9096267bc65f','44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(11,'3e086af056c74e9193ab7ed2920bf644','44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(12,'280d6b2d067349c88d4d8ae53d85fdb7','44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(13,'dc1fc2db2f9a4911821a7c9adad86a93','44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a',2745614147,0,3971897085,0,'
--2437b896ebbcb5cf30f2920c59127e5e
-','-92d8f62c359632d5badde2a9f9312bde',NULL,'{}',NULL,'{"type":"flowkit.errors.HistoryDiverged","message":"run blocked is blocked: code and history do not fit in the workflow itself\n  history has   checkpoint `begin`    completed 2026-01-01 03:00:00Z, entry 1\n  the code has  step `flaky`    tests/torture/upgrade.py:156\nif `begin` left the code, put this in its old place:          removed(\"begin\", \"checkpoint\")\nif `flaky` is new and only for runs that come by later:       if version(\"add-flaky\", 2) >= 2:\nNothing was run, written or undone. The run goes on by itself when code that fits is loaded.","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 156, in other_code_now\n    return flaky()\n           ^^^^^^^\nflowkit.errors.HistoryDiverged: run blocked is blocked: code and history do not fit in the workflow itself\n  history has   checkpoint `begin`    completed 2026-01-01 03:00:00Z, entry 1\n  the code has  step `flaky`    tests/torture/upgrade.py:156\nif `begin` left the code, put this in its old place:          removed(\"begin\", \"checkpoint\")\nif `flaky` is new and only for runs that come by later:       if version(\"add-flaky\", 2) >= 2:\nNothing was run, written or undone. The run goes on by itself when code that fits is loaded.\n","attributes":{"run_id":"blocked","location":"begin","recorded_kind":"checkpoint","recorded_name":"begin","asked_kind":"step","asked_name":"flaky","source":"tests/torture/upgrade.py:156","lines":["removed(\"begin\", \"checkpoint\")","if version(\"add-flaky\", 2) >= 2:"]}}',NULL);
-INSERT INTO "run_io" VALUES(14,'bc2bc423bcee49f388dafea3f5e5d3b7','44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL);
+INSERT INTO "run_io" VALUES(1,'d7a85f54c6c04dfb982d1f70889aa37b','d872033d9d0a9134b539e37fad73181a',2153099970,1668818727,0,0,'','',NULL,'{"ending":"done"}','"booked room"',NULL,NULL);
+INSERT INTO "run_io" VALUES(2,'ba73faf56f6946839aaba31631968933','3ff9629d131caa0c4d4f36f057b751c3',3769347742,0,248557346,0,'','',3,'{"ending":"fail"}',NULL,'{"type":"flowkit.errors.CriticalError","message":"no such account","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 92, in doom\n    raise CriticalError(\"no such account\")\nflowkit.errors.CriticalError: no such account\n"}',NULL);
+INSERT INTO "run_io" VALUES(3,'ee6fef2ef7104f6a899fb13a1917f902','3ff9629d131caa0c4d4f36f057b751c3',3769347742,0,248557346,0,'','',3,'{"ending":"fail"}',NULL,'{"type":"flowkit.errors.CriticalError","message":"no such account","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 92, in doom\n    raise CriticalError(\"no such account\")\nflowkit.errors.CriticalError: no such account\n"}',NULL);
+INSERT INTO "run_io" VALUES(4,'80bd29194b2a4c04be97d99273673e35','f3f9d9ee4c8ad8bab6f2929984f58932',2289716888,0,0,0,'','',NULL,'{"ending":"sleep"}',NULL,NULL,NULL);
+INSERT INTO "run_io" VALUES(5,'6887d84d811a447e99e5205a263b4e07','835582f3ba379068f98af535e13f2627',974425448,0,0,0,'','',NULL,'{"ending":"wait"}',NULL,NULL,NULL);
+INSERT INTO "run_io" VALUES(6,'8072b0175f36490581cbd3c6595c2414','d872033d9d0a9134b539e37fad73181a',2153099970,0,0,0,'','',NULL,'{"ending":"done"}',NULL,NULL,NULL);
+INSERT INTO "run_io" VALUES(7,'90c7148175f9451d967c37033653727e','d872033d9d0a9134b539e37fad73181a',2153099970,0,0,0,'','',NULL,'{"ending":"done"}',NULL,NULL,NULL);
+INSERT INTO "run_io" VALUES(8,'7d740e3efbf54778855b518a37dcc49d','d872033d9d0a9134b539e37fad73181a',2153099970,0,0,0,'','',NULL,'{"ending":"done"}',NULL,NULL,NULL);
+INSERT INTO "run_io" VALUES(9,'20568434a008456fbe5d826e38eaff60','835582f3ba379068f98af535e13f2627',974425448,0,0,0,'','',NULL,'{"ending":"wait"}',NULL,NULL,NULL);
+INSERT INTO "run_io" VALUES(10,'89c23140b5e34bf0bda4f543358384bc','44136fa355b3678a1146ad16f7e8649e',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL);
+INSERT INTO "run_io" VALUES(11,'d57fdbf310fe4f1bacb402792f0dde2f','44136fa355b3678a1146ad16f7e8649e',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL);
+INSERT INTO "run_io" VALUES(12,'ad05ad33cf3d4eef8e1699f9d54f3669','44136fa355b3678a1146ad16f7e8649e',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL);
+INSERT INTO "run_io" VALUES(13,'57cd8f723ec74fcb9d871802d119caa7','44136fa355b3678a1146ad16f7e8649e',2745614147,0,3971897085,0,'
+-2437b896ebbcb5cf
+','-92d8f62c359632d5',NULL,'{}',NULL,'{"type":"flowkit.errors.HistoryDiverged","message":"run blocked is blocked: code and history do not fit in the workflow itself\n  history has   checkpoint `begin`    completed 2026-01-01 03:00:00Z, entry 1\n  the code has  step `flaky`    tests/torture/upgrade.py:156\nif `begin` left the code, put this in its old place:          removed(\"begin\", \"checkpoint\")\nif `flaky` is new and only for runs that come by later:       if version(\"add-flaky\", 2) >= 2:\nNothing was run, written or undone. The run goes on by itself when code that fits is loaded.","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 156, in other_code_now\n    return flaky()\n           ^^^^^^^\nflowkit.errors.HistoryDiverged: run blocked is blocked: code and history do not fit in the workflow itself\n  history has   checkpoint `begin`    completed 2026-01-01 03:00:00Z, entry 1\n  the code has  step `flaky`    tests/torture/upgrade.py:156\nif `begin` left the code, put this in its old place:          removed(\"begin\", \"checkpoint\")\nif `flaky` is new and only for runs that come by later:       if version(\"add-flaky\", 2) >= 2:\nNothing was run, written or undone. The run goes on by itself when code that fits is loaded.\n","attributes":{"run_id":"blocked","location":"begin","recorded_kind":"checkpoint","recorded_name":"begin","asked_kind":"step","asked_name":"flaky","source":"tests/torture/upgrade.py:156","lines":["removed(\"begin\", \"checkpoint\")","if version(\"add-flaky\", 2) >= 2:"]}}',NULL);
+INSERT INTO "run_io" VALUES(14,'53caebc82ca24b91b05c097b6ac160f1','44136fa355b3678a1146ad16f7e8649e',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL);
 CREATE TABLE run_tags (
   tag TEXT NOT NULL,
   run INTEGER NOT NULL REFERENCES runs(seq),
@@ -234,24 +277,24 @@ CREATE TABLE runs (
   finished_at REAL,
   expire_at REAL
 );
-INSERT INTO "runs" VALUES(1,'done','trip','completed',NULL,NULL,1,2,2,0,0,0,NULL,'','',0,1,0,'book',1,0,0,NULL,'["fixture", "done"]','-18d96a38ec78091654eb9ef5dc41564f',1767225600.0,1767225600.0,1767225600.0,1767225600.0,1767225600.0,NULL);
-INSERT INTO "runs" VALUES(2,'failed','trip','failed',NULL,NULL,4,10,3,0,0,1,NULL,'','failed',0,4,0,'book',4,4,0,'LookupError: the hotel does not answer','["fixture", "failed"]','-18d96a38ec78091654eb9ef5dc41564f',1767225600.0,1767225600.0,1767225600.0,1767236400.0,1767236400.0,NULL);
-INSERT INTO "runs" VALUES(3,'rolling-back','trip','rolling_back',1767225600.2,NULL,1,5,3,0,0,1,NULL,'','failed',0,1,0,'book',1,4,0,'LookupError: the hotel does not answer','["fixture", "rolling-back"]','-18d96a38ec78091654eb9ef5dc41564f',1767225600.0,1767225600.0,1767225600.0,1767225600.0,NULL,NULL);
-INSERT INTO "runs" VALUES(4,'sleeping','trip','sleeping',1767229200.0,NULL,1,2,3,0,0,1,NULL,'','',0,1,0,'sleep',0,0,0,NULL,'["fixture", "sleeping"]','-18d96a38ec78091654eb9ef5dc41564f',1767225600.0,1767225600.0,1767225600.0,1767225600.0,NULL,NULL);
+INSERT INTO "runs" VALUES(1,'done','trip','completed',NULL,NULL,1,2,2,0,0,0,NULL,'','',0,1,0,'book',1,0,0,NULL,'["fixture", "done"]','-18d96a38ec780916',1767225600.0,1767225600.0,1767225600.0,1767225600.0,1767225600.0,NULL);
+INSERT INTO "runs" VALUES(2,'failed','trip','failed',NULL,NULL,4,10,3,0,0,1,NULL,'','failed',0,4,0,'book',4,4,0,'LookupError: the hotel does not answer','["fixture", "failed"]','-18d96a38ec780916',1767225600.0,1767225600.0,1767225600.0,1767236400.0,1767236400.0,NULL);
+INSERT INTO "runs" VALUES(3,'rolling-back','trip','rolling_back',1767225600.2,NULL,1,5,3,0,0,1,NULL,'','failed',0,1,0,'book',1,4,0,'LookupError: the hotel does not answer','["fixture", "rolling-back"]','-18d96a38ec780916',1767225600.0,1767225600.0,1767225600.0,1767225600.0,NULL,NULL);
+INSERT INTO "runs" VALUES(4,'sleeping','trip','sleeping',1767229200.0,NULL,1,2,3,0,0,1,NULL,'','',0,1,0,'sleep',0,0,0,NULL,'["fixture", "sleeping"]','-18d96a38ec780916',1767225600.0,1767225600.0,1767225600.0,1767225600.0,NULL,NULL);
 INSERT INTO "runs" VALUES(5,'waiting','trip','sleeping',1767830400.0,NULL,1,2,3,1,0,1,'
 more
-','','',0,1,0,'more',0,0,0,NULL,'["fixture", "waiting"]','-18d96a38ec78091654eb9ef5dc41564f',1767225600.0,1767225600.0,1767225600.0,1767236400.0,NULL,NULL);
+','','',0,1,0,'more',0,0,0,NULL,'["fixture", "waiting"]','-18d96a38ec780916',1767225600.0,1767225600.0,1767225600.0,1767236400.0,NULL,NULL);
 INSERT INTO "runs" VALUES(6,'paused','trip','paused',NULL,NULL,0,0,0,0,0,0,NULL,'','',0,0,0,NULL,0,0,0,NULL,'["fixture", "paused"]','',1767225600.0,1767225600.0,NULL,1767236400.0,NULL,NULL);
 INSERT INTO "runs" VALUES(7,'pending','trip','pending',1767225600.0,NULL,0,0,0,0,0,0,NULL,'','',0,0,0,NULL,0,0,0,NULL,'["fixture", "pending"]','',1767225600.0,1767225600.0,NULL,1767225600.0,NULL,NULL);
-INSERT INTO "runs" VALUES(8,'replayed','trip','pending',1767236400.0,NULL,2,3,2,0,0,0,NULL,'','',0,1,1,NULL,0,0,0,NULL,'["fixture", "replayed"]','-18d96a38ec78091654eb9ef5dc41564f',1767225600.0,1767225600.0,1767225600.0,1767236400.0,NULL,NULL);
-INSERT INTO "runs" VALUES(9,'cancelled','trip','cancelled',NULL,NULL,2,2,3,0,0,1,NULL,'','',0,1,0,'more',0,0,0,NULL,'["fixture", "cancelled"]','-18d96a38ec78091654eb9ef5dc41564f',1767225600.0,1767225600.0,1767225600.0,1767236400.0,1767236400.0,NULL);
-INSERT INTO "runs" VALUES(10,'retrying','patient','sleeping',1767236420.0,NULL,1,1,1,0,0,0,NULL,'','',0,1,0,'flaky',1,4,0,'TimeoutError: no answer','[]','-f301f1582a7f12ccc54b36aafb90ac1e',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
-INSERT INTO "runs" VALUES(11,'rounds','rounds','sleeping',NULL,NULL,1,8,10,3,3,1,'
+INSERT INTO "runs" VALUES(8,'replayed','trip','pending',1767236400.0,NULL,2,3,2,0,0,0,NULL,'','',0,1,1,NULL,0,0,0,NULL,'["fixture", "replayed"]','-18d96a38ec780916',1767225600.0,1767225600.0,1767225600.0,1767236400.0,NULL,NULL);
+INSERT INTO "runs" VALUES(9,'cancelled','trip','cancelled',NULL,NULL,2,2,3,0,0,1,NULL,'','',0,1,0,'more',0,0,0,NULL,'["fixture", "cancelled"]','-18d96a38ec780916',1767225600.0,1767225600.0,1767225600.0,1767236400.0,1767236400.0,NULL);
+INSERT INTO "runs" VALUES(10,'retrying','patient','sleeping',1767236420.0,NULL,1,1,1,0,0,0,NULL,'','',0,1,0,'flaky',1,4,0,'TimeoutError: no answer','[]','-f301f1582a7f12cc',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
+INSERT INTO "runs" VALUES(11,'rounds','rounds','sleeping',NULL,NULL,1,9,11,3,3,1,'
 number
-','','',0,1,0,'rounds/~2/number',0,0,0,NULL,'[]','-1663dfe2c9128dcb8d37735ce78391c8',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
-INSERT INTO "runs" VALUES(12,'holding','holds','sleeping',1767240000.0,NULL,1,2,2,1,0,0,NULL,'','',0,1,0,'sleep',0,0,0,NULL,'[]','-d9c7eabd313fd4ebb4fa3188f8b34d4a',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
-INSERT INTO "runs" VALUES(13,'blocked','other','blocked',NULL,NULL,4,2,2,0,0,1,NULL,'','',1,2,0,'book',1,0,0,'HistoryDiverged: run blocked is blocked: code and history do not fit in the workflow itself','[]','-2437b896ebbcb5cf30f2920c59127e5e',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
-INSERT INTO "runs" VALUES(14,'intent','careful','pending',1767236400.0,NULL,2,1,1,0,0,0,NULL,'','',1,1,0,'once',0,4,0,NULL,'[]','-ff1256cfc1a463f01b62c8cf0a770f63',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
+','','',0,1,0,'rounds/~2/number',0,0,0,NULL,'[]','-1663dfe2c9128dcb',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
+INSERT INTO "runs" VALUES(12,'holding','holds','sleeping',1767240000.0,NULL,1,2,2,1,0,0,NULL,'','',0,1,0,'sleep',0,0,0,NULL,'[]','-d9c7eabd313fd4eb',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
+INSERT INTO "runs" VALUES(13,'blocked','other','blocked',NULL,NULL,4,2,2,0,0,1,NULL,'','',1,2,0,'book',1,0,0,'HistoryDiverged: run blocked is blocked: code and history do not fit in the workflow itself','[]','-2437b896ebbcb5cf',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
+INSERT INTO "runs" VALUES(14,'intent','careful','pending',1767236400.0,NULL,2,1,1,0,0,0,NULL,'','',1,1,0,'once',0,4,0,NULL,'[]','-ff1256cfc1a463f0',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
 CREATE TABLE steering (
   op TEXT PRIMARY KEY,
   at REAL NOT NULL,
@@ -260,9 +303,9 @@ CREATE TABLE steering (
   who TEXT NOT NULL,
   result TEXT NOT NULL
 );
-INSERT INTO "steering" VALUES('e803513a4c89407f83b5cd7d8fc4268d',1767236400.0,8,'replay','pid 6957','pending');
-INSERT INTO "steering" VALUES('993d2afed5754ae09ca8d2367e138481',1767236400.0,6,'pause','pid 6957','paused');
-INSERT INTO "steering" VALUES('3a7dbb49db854dfc9105c99c8f6132f3',1767236400.0,9,'cancel','pid 6957','cancelled');
+INSERT INTO "steering" VALUES('e83d4f7c5b004a1ba019a0996b8df2f2',1767236400.0,8,'replay','pid 2599','pending');
+INSERT INTO "steering" VALUES('e5c4bac1b6754d12861540d24270959b',1767236400.0,6,'pause','pid 2599','paused');
+INSERT INTO "steering" VALUES('2e49fcd009414023a42bd6dd936b0e73',1767236400.0,9,'cancel','pid 2599','cancelled');
 CREATE TABLE workers (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   name TEXT NOT NULL,
@@ -276,9 +319,9 @@ CREATE TABLE workers (
   expires_at REAL,
   info TEXT NOT NULL
 );
-INSERT INTO "workers" VALUES(1,'vm-6957','vm',6957,'','worker','dying',1767225600.0,1767225600.0,1767225615.0,'{}');
-INSERT INTO "workers" VALUES(2,'vm-6957','vm',6957,'','worker','dying',1767236400.0,1767236400.0,1767236415.0,'{}');
-INSERT INTO "workers" VALUES(3,'vm-6957','vm',6957,'','worker','live',1767236400.0,1767236400.0,1767236415.0,'{}');
+INSERT INTO "workers" VALUES(1,'vm-2599','vm',2599,'','worker','dying',1767225600.0,1767225600.0,1767225615.0,'{}');
+INSERT INTO "workers" VALUES(2,'vm-2599','vm',2599,'','worker','dying',1767236400.0,1767236400.0,1767236415.0,'{}');
+INSERT INTO "workers" VALUES(3,'vm-2599','vm',2599,'','worker','live',1767236400.0,1767236400.0,1767236415.0,'{}');
 CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
     ON "_sqlite_migrations" ("migration_set", "name");
 CREATE INDEX runs_status ON runs (status);
@@ -295,8 +338,12 @@ CREATE UNIQUE INDEX inbox_seq ON inbox (run, seq);
 CREATE INDEX keys_at ON keys (at) WHERE key >= '~id:' AND key < '~id;';
 CREATE INDEX replies_at ON replies (at);
 CREATE INDEX replies_run ON replies (run);
+CREATE INDEX logs_location ON logs (run, location);
+CREATE INDEX logs_warned ON logs (run) WHERE level >= 30;
 CREATE INDEX steering_at ON steering (at);
 CREATE INDEX steering_run ON steering (run);
+CREATE INDEX bulks_open ON bulks (seq) WHERE finished_at IS NULL;
+CREATE INDEX bulks_finished ON bulks (finished_at) WHERE finished_at IS NOT NULL;
 CREATE VIEW runs_view AS
 SELECT r.seq, r.id, r.workflow, r.status, r.current, r.attempts, r.error_line, r.tags, strftime('%Y-%m-%d %H:%M:%f', r.created_at, 'unixepoch') AS created_at, strftime('%Y-%m-%d %H:%M:%f', r.started_at, 'unixepoch') AS started_at, strftime('%Y-%m-%d %H:%M:%f', r.updated_at, 'unixepoch') AS updated_at, strftime('%Y-%m-%d %H:%M:%f', r.finished_at, 'unixepoch') AS finished_at, strftime('%Y-%m-%d %H:%M:%f', r.wake_at, 'unixepoch') AS wake_at, r.owner, r.waiting,
        r.crashes, r.passes, i.input, i.output, i.error
@@ -304,7 +351,7 @@ FROM runs r LEFT JOIN run_io i ON i.run = r.seq;
 CREATE VIEW history_view AS
 SELECT r.id AS run_id, e.seq, e.parent, e.location, e.kind, e.status, e.attempts, strftime('%Y-%m-%d %H:%M:%f', e.created_at, 'unixepoch') AS created_at, strftime('%Y-%m-%d %H:%M:%f', e.settled_at, 'unixepoch') AS settled_at, strftime('%Y-%m-%d %H:%M:%f', e.due_at, 'unixepoch') AS due_at,
        round(e.settled_at - coalesce(e.started_at, e.created_at), 3) AS seconds, e.rollback, e.source,
-       e.output, e.error, e.args, e.run
+       e.output, e.error, e.args, e.by_hand, e.run
 FROM entries e JOIN runs r ON r.seq = e.run;
 DELETE FROM "sqlite_sequence";
 INSERT INTO "sqlite_sequence" VALUES('workers',3);

@@ -180,7 +180,7 @@ class Mirror:
             run.inbox[message.seq] = (message.id, message.name, message.key)
 
     def _taken_in_order(self, run: RunMirror, change: Change) -> None:
-        """Of the messages of one name the one that came first is taken first."""
+        """Of the messages of one name the one that came first is taken first, but for those due to receives that wait longer."""
         if run.races:
             return
         held = {message.seq for message in requeued(run.entries.values())}
@@ -189,7 +189,9 @@ class Mirror:
             for message in requeued([entry]) if entry.settled and not change.bump else ():
                 name = message.name
                 before = [n for n, m in run.inbox.items() if n < message.seq and m[1] == name and n not in held | again]
-                self.demand(not before, f"{run.id}: {entry.location} took message {message.seq}, and {before} came before it")
+                due = sum(_awaited(other, name) for other in run.entries.values() if other.seq < entry.seq)
+                what = f"{run.id}: {entry.location} took message {message.seq}, and {before} came before it"
+                self.demand(len(before) <= due, what)
 
     def _delivered(self, outgoing: Outgoing) -> None:
         run = self.runs.get(self.ids.get(outgoing.to, 0))
@@ -269,3 +271,11 @@ def _shape(entry: Entry) -> tuple[Any, ...]:
 def _differences(found: dict[int, Any], wanted: dict[int, Any]) -> str:
     seqs = sorted(seq for seq in found.keys() | wanted.keys() if found.get(seq) != wanted.get(seq))
     return "; ".join(f"{seq}: store {found.get(seq)}, written {wanted.get(seq)}" for seq in seqs[:3])
+
+
+def _awaited(entry: Entry, name: str) -> int:
+    """How many messages called `name` a receive that waits is given before later ones."""
+    if entry.kind != "message" or entry.settled or entry.output is None:
+        return 0
+    waits = msgspec.json.decode(entry.output)
+    return max(waits["count"], 1) if not waits["names"] or name in waits["names"] else 0
