@@ -42,6 +42,8 @@ class Mutant:
     edits: tuple[Edit, ...]
     only: str = ""
     """As pytest's `-k`."""
+    long: bool = False
+    """Its fault takes minutes to turn red, so it is left to the long run."""
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,7 @@ MUTANTS = (
             Edit("flowkit/runtime/worker.py", "deadline = time.monotonic() + grace", "deadline = time.monotonic() + 0 * grace"),
         ),
         only="told_to_leave",
+        long=True,
     ),
     Mutant(
         "a child keeps the locks of its parent", "F21", "tests/torture/test_leaving.py",

@@ -6,12 +6,12 @@ import pytest
 
 from tests.support import require
 from tests.torture.mutants import MUTANTS, Mutant, put_to_the_test
-from tests.torture.trials import Torture
+from tests.torture.trials import LONG, Torture
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.guard)
+@pytest.mark.parametrize("mutant", [each for each in MUTANTS if LONG or not each.long], ids=lambda mutant: mutant.guard)
 def test_a_guard_that_is_gone_is_missed(torture: Torture, mutant: Mutant) -> None:
     with torture("F23", ci=1, long=1) as fault:
         for trial in fault.trials():
