@@ -145,6 +145,7 @@ MUTANTS = (
             ),
         ),
         only="sqlite",
+        long=True,
     ),
     Mutant(
         "a run parks whatever has come to its inbox", "F13", "tests/torture/test_wake_up_race.py",
@@ -216,6 +217,7 @@ MUTANTS = (
         (
             Edit("flowkit/drivers/rules.py", "    fate.epoch += 1\n    fate.crashes += 1\n", "    fate.crashes += 1\n"),
         ),
+        long=True,
     ),
     Mutant(
         "a checksum is not compared",
@@ -246,6 +248,7 @@ MUTANTS = (
         (
             Edit("flowkit/runtime/worker.py", "\nPOLL_SECONDS = 1.0", "\nPOLL_SECONDS = 60.0"),
         ),
+        long=True,
     ),
     Mutant(
         "a worker leaves without waiting for its bodies", "F21", "tests/torture/test_leaving.py",
@@ -261,5 +264,6 @@ MUTANTS = (
             Edit("flowkit/drivers/gate.py", "os.register_at_fork(after_in_child=_close_inherited)", "pass"),
         ),
         only="forks",
+        long=True,
     ),
 )  # fmt: skip
