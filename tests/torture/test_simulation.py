@@ -1,6 +1,6 @@
 """Many small histories of random programs under random faults, each decided by one seed.
 
-Continuous integration plays as many as a minute allows, an ordinary test run half of that, and `SEED=81234` plays one
+A test run plays as many as half a minute allows, `make torture` a million, and `SEED=81234` plays one
 again. The last tests break the engine on purpose: a simulation that stays green then proves nothing.
 """
 

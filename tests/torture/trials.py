@@ -31,9 +31,6 @@ BRIEF = os.environ.get("FLOWKIT_TORTURE") == "brief"
 """Whether a guard is known to be gone, so that the first small trial should show it."""
 
 CI = os.environ.get("FLOWKIT_REQUIRE_ALL") == "1" or BRIEF
-CI_TIMES = 2
-"""How much longer than on a developer's machine a fault may take in continuous integration, which has a limit of its own."""
-
 REGRESSIONS = Path(__file__).resolve().parents[1] / "regressions"
 KEPT = Path(tempfile.gettempdir()) / "flowkit-torture"
 """Where the folder of a violation goes: those that pytest makes are gone after three runs."""
@@ -192,7 +189,7 @@ class Torture:
         self._report = report
 
     def __call__(self, fault: str, *, ci: int, long: int, seconds: float | None = None, counted: bool = False) -> _Reported:
-        """`ci` trials, or `long` ones; `seconds` bounds an ordinary run, and twice as many continuous integration.
+        """`ci` trials, or `long` ones; `seconds` bounds all runs but the long one.
 
         Where a trial tries all that there is to try, it is `counted`: its seed is its number, from 0.
         """
@@ -207,7 +204,7 @@ class Torture:
             count = long if LONG else ci
             print(f"{fault}: {count} trials from seed {base}")
             seeds = [*past_seeds(fault, self._scenario), *_derived(base, count)]
-        limit = None if LONG or BRIEF or seconds is None else seconds * (CI_TIMES if CI else 1)
+        limit = None if LONG or BRIEF else seconds
         made = Fault(Row(fault), seeds, self._base, self._scenario, seconds=limit, alone=only is not None)
         return _Reported(made, self._report)
 
