@@ -118,7 +118,7 @@ def _listen(host: str, port: int) -> socket.socket:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         made.bind((host, port))
         made.listen(128)
-    except BaseException:
+    except BaseException:  # whatever it was, the socket must not stay open
         made.close()
         raise
     return made

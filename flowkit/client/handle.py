@@ -157,7 +157,7 @@ class Flowkit:
         op = _born_here(op, birth, made)
         try:
             result = self.house.writer.write(op)
-        except BaseException:
+        except BaseException:  # whatever it was, the place kept for the run is free again
             birth.unreserve()
             raise
         if isinstance(result, Started) and result.epoch == 1:

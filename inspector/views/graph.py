@@ -15,12 +15,10 @@ from flowkit.core.graph import Graph
 from flowkit.core.run import TERMINAL
 
 from ..editors import editor_link
-from ..live import run_token
 from ..present.drawing import MOST, Drawing, drawing_of
 from ..present.graph import WORDS, Painted, painted
 from ..site import Asked, Page
 from ..urls import run_url, with_query
-from .errors import no_run
 from .run import Head, gone_in, head_of
 
 __all__ = ["GraphPage", "graph"]
@@ -56,15 +54,8 @@ class GraphPage:
     part_href: str
 
 
-def graph(asked: Asked) -> Page:
+def graph(asked: Asked, row: RunRow, token: str) -> Page:
     """GET /runs/{id}?view=graph."""
-    id = asked.text("id")
-    row = asked.reader.run(id)
-    if row is None:
-        return no_run(asked, id)
-    token = run_token(row, asked.site.crew(), asked.now)
-    if asked.is_current(token):
-        return Page(same=True, token=token, run=id)
     head = head_of(asked, row, "graph")
     known = _known(asked, row)
     code = next((each for each in known if each == asked.query.get("code")), next(iter(known), ""))

@@ -10,12 +10,10 @@ from flowkit.client.undoing import UndoMap
 from flowkit.core.run import TERMINAL
 from flowkit.errors import PayloadError
 
-from ..live import run_token
 from ..present.rollback import Undoing, handlers_of, undoing_of
 from ..present.values import shown
 from ..site import Asked, Notice, Page
 from ..urls import run_url, with_query
-from .errors import no_run
 from .run import Head, head_of
 
 __all__ = ["RollbackPage", "rollback", "steps_in_code"]
@@ -33,15 +31,9 @@ class RollbackPage:
     recover_href: str
 
 
-def rollback(asked: Asked) -> Page:
+def rollback(asked: Asked, row: RunRow, token: str) -> Page:
     """GET /runs/{id}?view=rollback."""
-    id = asked.text("id")
-    row = asked.reader.run(id)
-    if row is None:
-        return no_run(asked, id)
-    token = run_token(row, asked.site.crew(), asked.now)
-    if asked.is_current(token):
-        return Page(same=True, token=token, run=id)
+    id = row.id
     head = head_of(asked, row, "rollback")
     try:
         found, notice = asked.reader.undoing(row), None

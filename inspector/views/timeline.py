@@ -13,14 +13,12 @@ from flowkit.client.reader import Reader, RunRow
 from flowkit.core.entry import Entry, FailedAttempt
 from flowkit.core.run import TERMINAL
 
-from ..live import run_token
 from ..present.states import State, entry_state
 from ..present.timeline import PHASES, Phase, Scale, Span, Stretch, Tick, instant_of, run_spans, scale_of, spans_of, total
 from ..present.times import Stamp, length, stamp
 from ..present.values import shown
 from ..site import Asked, Page
 from ..urls import entry_url, run_url, with_query
-from .errors import no_run
 from .run import Head, head_of
 
 __all__ = ["TimelinePage", "timeline"]
@@ -91,15 +89,8 @@ class TimelinePage:
     part_href: str
 
 
-def timeline(asked: Asked) -> Page:
+def timeline(asked: Asked, row: RunRow, token: str) -> Page:
     """GET /runs/{id}?view=timeline."""
-    id = asked.text("id")
-    row = asked.reader.run(id)
-    if row is None:
-        return no_run(asked, id)
-    token = run_token(row, asked.site.crew(), asked.now)
-    if asked.is_current(token):
-        return Page(same=True, token=token, run=id)
     head = head_of(asked, row, "timeline")
     begin, end = instant_of(asked.query.get("from", "")), instant_of(asked.query.get("to", ""))
     if begin is not None and end is not None and begin > end:
