@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from flowkit.calls import DEFAULT_PRUNE_EVERY
 from flowkit.core.events import RollbackFailed, RunError, StepError
+from flowkit.core.health import Health, WorkflowHealth
 from flowkit.definitions import (
     DEFAULT_BACKOFF,
     DEFAULT_BACKOFF_MAX,
@@ -22,15 +23,20 @@ from flowkit.definitions import (
 )
 from flowkit.errors import (
     CriticalError,
+    DeadlineExceeded,
     DuplicateName,
+    EndlessLoop,
     EntryInProgress,
     ErrorInfo,
     Evicted,
     Fenced,
     FlowkitError,
     HistoryDiverged,
+    HistoryFull,
+    InboxFull,
     InvalidName,
     JoinError,
+    LimitReached,
     MessageNotCompleted,
     NotInRun,
     Parked,
@@ -55,6 +61,9 @@ from flowkit.errors import (
     StoreBusy,
     StoreError,
     Suspended,
+    TooManyBranches,
+    TooManyTags,
+    Unattended,
     WrongColour,
 )
 from flowkit.plain import (
@@ -81,6 +90,7 @@ if TYPE_CHECKING:
     from flowkit import aio as aio
     from flowkit.client import Flowkit, HistoryEntry, Run, RunItem, RunPage, Snapshot
     from flowkit.client import open_flowkit as open
+    from flowkit.settings import Settings
 
 __all__ = [
     "DEFAULT_BACKOFF",
@@ -92,7 +102,9 @@ __all__ = [
     "Break",
     "Continue",
     "CriticalError",
+    "DeadlineExceeded",
     "DuplicateName",
+    "EndlessLoop",
     "EntryInProgress",
     "ErrorInfo",
     "Evicted",
@@ -100,10 +112,14 @@ __all__ = [
     "Fenced",
     "Flowkit",
     "FlowkitError",
+    "Health",
     "HistoryDiverged",
     "HistoryEntry",
+    "HistoryFull",
+    "InboxFull",
     "InvalidName",
     "JoinError",
+    "LimitReached",
     "Message",
     "MessageNotCompleted",
     "NotInRun",
@@ -128,6 +144,7 @@ __all__ = [
     "RunPage",
     "SchemaTooNew",
     "ScopeClosed",
+    "Settings",
     "Snapshot",
     "Step",
     "StepError",
@@ -138,8 +155,12 @@ __all__ = [
     "StoreBusy",
     "StoreError",
     "Suspended",
+    "TooManyBranches",
+    "TooManyTags",
+    "Unattended",
     "Winner",
     "Workflow",
+    "WorkflowHealth",
     "WrongColour",
     "attempt",
     "checkpoint",
@@ -172,6 +193,11 @@ def __getattr__(name: str) -> object:
         import flowkit.aio
 
         return flowkit.aio
+    if name == "Settings":
+        from flowkit.settings import Settings
+
+        globals()[name] = Settings
+        return Settings
     if name not in _CLIENT:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from flowkit import client
@@ -183,4 +209,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """All names, those that are imported late among them."""
-    return sorted({*globals(), *_CLIENT, "aio"})
+    return sorted({*globals(), *_CLIENT, "Settings", "aio"})

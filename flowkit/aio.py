@@ -24,6 +24,7 @@ from flowkit.calls import DEFAULT_PRUNE_EVERY
 from flowkit.client import HistoryEntry, RunItem, RunPage, Snapshot
 from flowkit.client.awaited import Flowkit, Run, open
 from flowkit.core.events import RollbackFailed, RunError, StepError
+from flowkit.core.health import Health, WorkflowHealth
 from flowkit.definitions import (
     DEFAULT_BACKOFF,
     DEFAULT_BACKOFF_MAX,
@@ -36,15 +37,20 @@ from flowkit.definitions import (
 )
 from flowkit.errors import (
     CriticalError,
+    DeadlineExceeded,
     DuplicateName,
+    EndlessLoop,
     EntryInProgress,
     ErrorInfo,
     Evicted,
     Fenced,
     FlowkitError,
     HistoryDiverged,
+    HistoryFull,
+    InboxFull,
     InvalidName,
     JoinError,
+    LimitReached,
     MessageNotCompleted,
     NotInRun,
     Parked,
@@ -69,6 +75,9 @@ from flowkit.errors import (
     StoreBusy,
     StoreError,
     Suspended,
+    TooManyBranches,
+    TooManyTags,
+    Unattended,
     WrongColour,
 )
 from flowkit.primitives.block import Attempt, Failure
@@ -76,6 +85,7 @@ from flowkit.primitives.branches import Winner
 from flowkit.primitives.info import RunInfo, run_info, run_state, stopping
 from flowkit.primitives.loop import Break, Continue
 from flowkit.primitives.messages import Message
+from flowkit.settings import Settings
 
 __all__ = [
     "DEFAULT_BACKOFF",
@@ -87,7 +97,9 @@ __all__ = [
     "Break",
     "Continue",
     "CriticalError",
+    "DeadlineExceeded",
     "DuplicateName",
+    "EndlessLoop",
     "EntryInProgress",
     "ErrorInfo",
     "Evicted",
@@ -95,10 +107,14 @@ __all__ = [
     "Fenced",
     "Flowkit",
     "FlowkitError",
+    "Health",
     "HistoryDiverged",
     "HistoryEntry",
+    "HistoryFull",
+    "InboxFull",
     "InvalidName",
     "JoinError",
+    "LimitReached",
     "Message",
     "MessageNotCompleted",
     "NotInRun",
@@ -123,6 +139,7 @@ __all__ = [
     "RunPage",
     "SchemaTooNew",
     "ScopeClosed",
+    "Settings",
     "Snapshot",
     "Step",
     "StepError",
@@ -133,8 +150,12 @@ __all__ = [
     "StoreBusy",
     "StoreError",
     "Suspended",
+    "TooManyBranches",
+    "TooManyTags",
+    "Unattended",
     "Winner",
     "Workflow",
+    "WorkflowHealth",
     "WrongColour",
     "attempt",
     "checkpoint",

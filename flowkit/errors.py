@@ -16,12 +16,20 @@
     ├── MessageNotCompleted         a completable message is still open
     ├── HistoryDiverged             code and history do not fit
     │   ├── DuplicateName           a name is given twice in one scope
-    │   └── EntryInProgress         two operations at once in one scope
+    │   ├── EntryInProgress         two operations at once in one scope
+    │   └── LimitReached            the run outgrew a limit, and is blocked as it stands
+    │       ├── HistoryFull         too many live entries
+    │       ├── EndlessLoop         too many turns of a loop without any wait
+    │       └── TooManyBranches     too many branches open at once
+    ├── DeadlineExceeded            the run was not over by its deadline
     ├── RollbackCheckpointError     a step with a rollback before any checkpoint
     ├── RunNotFound
     ├── RunConflict                 the run exists, but not as the call needs it
+    │   └── InboxFull               no more messages may wait in it
+    ├── TooManyTags
     ├── RunFailed                   raised by result(): the run failed
     ├── RunCancelled                raised by result(): the run was cancelled
+    ├── Unattended                  raised by result(fail_fast=…): nobody works on the run
     ├── RecordedError               stands in for a type that can no longer be imported
     ├── PayloadError                a value that cannot be stored or read back
     │   └── PayloadTooLarge
@@ -41,6 +49,8 @@
 
 The last three are not errors: a pass that waits, is evicted or lost a race unwinds with them, which is why they derive
 from ``BaseException``.
+
+Longer than 400 lines because the tree of errors is found in one place.
 """
 
 from __future__ import annotations
@@ -51,15 +61,20 @@ from typing import Any, Literal
 
 __all__ = [
     "CriticalError",
+    "DeadlineExceeded",
     "DuplicateName",
+    "EndlessLoop",
     "EntryInProgress",
     "ErrorInfo",
     "Evicted",
     "Fenced",
     "FlowkitError",
     "HistoryDiverged",
+    "HistoryFull",
+    "InboxFull",
     "InvalidName",
     "JoinError",
+    "LimitReached",
     "MessageNotCompleted",
     "NotInRun",
     "Parked",
@@ -84,6 +99,9 @@ __all__ = [
     "StoreBusy",
     "StoreError",
     "Suspended",
+    "TooManyBranches",
+    "TooManyTags",
+    "Unattended",
     "WrongColour",
 ]
 
@@ -230,6 +248,41 @@ class EntryInProgress(HistoryDiverged):
     """A scope has an open operation already; use `join` to do two things at once."""
 
 
+class LimitReached(HistoryDiverged):
+    """The run outgrew a limit: it is blocked as it stands, and nothing was undone. `setting` names the limit.
+
+    Mend the code, or raise the setting and `resume()` the run.
+    """
+
+    def __init__(self, message: str, *, setting: str = "", run_id: str = "", location: str = "", source: str = "") -> None:
+        super().__init__(message, run_id=run_id, location=location, source=source)
+        self.setting = setting
+
+
+class HistoryFull(LimitReached):
+    """The run has more live entries than the setting `history` allows; `loop()` keeps a history short."""
+
+
+class EndlessLoop(LimitReached):
+    """A `loop` made more turns than the setting `loop_turns` allows without ever waiting."""
+
+
+class TooManyBranches(LimitReached):
+    """A `join` or `race` would open more branches of the run at once than the setting `branches` allows."""
+
+
+class DeadlineExceeded(FlowkitError):
+    """The run was not over by its deadline, `deadline` seconds after its start: it fails, and what can be undone is undone."""
+
+    def __init__(self, message: str, *, deadline: float = 0.0) -> None:
+        super().__init__(message)
+        self.deadline = deadline
+
+
+class TooManyTags(FlowkitError, ValueError):
+    """A run would have more tags than the setting `tags` allows."""
+
+
 class RollbackCheckpointError(FlowkitError):
     """A step with a rollback was reached before any `checkpoint`, so the run could not be undone as a whole."""
 
@@ -240,6 +293,10 @@ class RunNotFound(FlowkitError):
 
 class RunConflict(FlowkitError):
     """The run exists, but not as the call needs it: other workflow, other input, or a status that does not allow it."""
+
+
+class InboxFull(RunConflict):
+    """As many messages wait in the run as the setting `inbox` allows; nothing was sent."""
 
 
 class RunFailed(FlowkitError):
@@ -253,6 +310,19 @@ class RunFailed(FlowkitError):
 
 class RunCancelled(FlowkitError):
     """`result()` of a run that was cancelled."""
+
+
+class Unattended(FlowkitError):
+    """Nobody works on a run that somebody waits for: no live worker serves its `workflow` well, and `reason` says why.
+
+    The run stays as it is, and goes on once somebody serves it.
+    """
+
+    def __init__(self, message: str, *, run_id: str = "", workflow: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.workflow = workflow
+        self.reason = reason
 
 
 class RecordedError(FlowkitError):

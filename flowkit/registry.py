@@ -19,6 +19,7 @@ __all__ = [
     "fingerprint",
     "hear",
     "import_app",
+    "is_yours",
     "known",
     "project_code",
     "project_files",
@@ -144,6 +145,11 @@ def project_files(modules: Iterable[ModuleType] | None = None) -> list[str]:
         if isinstance(filename, str) and filename.endswith(".py") and not _installed(filename):
             files.add(os.path.realpath(filename))
     return sorted(files)
+
+
+def is_yours(filename: str) -> bool:
+    """Whether a file is the project's own, or at least none of Python's, flowkit's or an installed package's."""
+    return not filename.startswith("<") and not _installed(filename)
 
 
 def _installed(filename: str) -> bool:

@@ -23,6 +23,7 @@ from flowkit.client.across import AcrossReader
 from flowkit.client.bulk import Bulks
 from flowkit.client.livecode import CodeInfo
 from flowkit.client.reader import Reader
+from flowkit.client.veil import veil_code
 from flowkit.client.verbs import Verbs
 from flowkit.errors import FlowkitError, StoreError
 
@@ -69,18 +70,21 @@ def create_app(client: Flowkit, *, code: CodeInfo | None = None, settings: Setti
     if given.token is not None and not given.session:
         given = replace(given, session=secrets.token_urlsafe(32))
     tokens = Tokens(given, time.monotonic)
-    reader = Reader(client)
+    hides = not given.expose_errors
+    reader = Reader(client, hides=hides)
+    code = veil_code(code) if hides and code is not None else code
     statics = Statics(_HERE / "static")
     site = Site(
-        reader=reader, across=AcrossReader(client), bulks=Bulks(client, "inspector"), carrier=Carrier(client),
-        verbs=Verbs(client, "inspector"), code=code, settings=given, tokens=tokens,
-        pulse=Pulse(reader, code), templates=environment(statics), statics=statics,
+        reader=reader, across=AcrossReader(client, hides=hides), bulks=Bulks(client, "inspector", hides=hides),
+        carrier=Carrier(client), verbs=Verbs(client, "inspector"), code=code, settings=given, tokens=tokens,
+        pulse=Pulse(reader, code, client.settings), metrics=client.metrics, templates=environment(statics), statics=statics,
     )  # fmt: skip
     app = Starlette(
         routes=routes(site),
         middleware=[Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4)],
         exception_handlers={HTTPException: _http_error, FlowkitError: _trouble, Exception: _defect},
     )
+    site.across.time_reads()
     app.state.site = site
     if not given.read_only:
         site.carrier.start()
@@ -121,7 +125,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _trouble(request: Request, error: Exception) -> Response:
     if isinstance(error, StoreError):
         return await run_in_threadpool(_answer, request, store_page(error, request.app.state.site.settings.database))
-    return await run_in_threadpool(_answer, request, wrong_page(500, str(error)))
+    exposes = request.app.state.site.settings.expose_errors
+    return await run_in_threadpool(_answer, request, wrong_page(500, str(error) if exposes else type(error).__name__))
 
 
 async def _defect(request: Request, error: Exception) -> Response:

@@ -5,7 +5,6 @@ It looks now and then, since what another inspector or a command left behind whe
 
 from __future__ import annotations
 
-import logging
 import threading
 from itertools import count
 
@@ -14,13 +13,10 @@ from flowkit.client.bulk import Bulk
 from flowkit.client.walk import Walker
 from flowkit.errors import StoreError
 
-__all__ = ["LOOK_SECONDS", "Carrier"]
+__all__ = ["Carrier"]
 
-LOOK_SECONDS = 2.0
 _TURN = 25
 """So many pieces of one bulk, then it is the next one's turn: a small one does not wait for a large one."""
-
-_log = logging.getLogger("flowkit")
 
 
 class Carrier:
@@ -28,6 +24,7 @@ class Carrier:
 
     def __init__(self, client: Flowkit) -> None:
         self._client = client
+        self._log = client.house.logger
         self._walker = Walker(client)
         self._woken = threading.Event()
         self._closed = False
@@ -60,14 +57,14 @@ class Carrier:
                 more = False
                 self._tell(str(error))
             if not more:
-                self._woken.wait(LOOK_SECONDS)
+                self._woken.wait(self._client.settings.carry_every)
                 self._woken.clear()
 
     def _tell(self, trouble: str) -> None:
         """A database that is locked or gone: pages say so when they ask, and what is stored is carried on when it is back."""
         if trouble != self._trouble and not self._over():
             self._trouble = trouble
-            _log.warning("flowkit: bulks wait for the database: %s", trouble)
+            self._log.warning("flowkit: bulks wait for the database: %s", trouble)
 
     def _take_turns(self) -> bool:
         """A turn of each bulk, oldest first; whether one of ours has more to do."""
@@ -78,7 +75,7 @@ class Carrier:
             except StoreError:
                 raise
             except Exception:  # a defect of ours at one run must not keep all other bulks waiting
-                _log.exception("flowkit: bulk %d was stopped by a defect", bulk.seq)
+                self._log.exception("flowkit: bulk %d was stopped by a defect", bulk.seq)
                 left = self._client.driver.bulk(bulk.seq)
                 if left is not None:
                     self._walker.give_up(left, "a defect stopped it; the inspector's terminal shows more")

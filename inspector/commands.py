@@ -97,13 +97,13 @@ def _told(asked: Asked, row: RunRow, verb: str, location: str) -> Confirm:
     verbs = asked.site.verbs
     match verb:
         case "recover":
-            plan, undo = verbs.recovery(row.id), verbs.undoing(row.id)
+            plan, undo = verbs.recovery(row.id), asked.reader.undoing(row)
             return confirm_of(row, verb, plan=plan, undo=undo, handlers=handlers_of(steps_in_code(asked, row)))
         case "replay":
             plan = verbs.replaying(row.id, location or None)
             return confirm_of(row, verb, plan=plan, location=location, once=_once(asked, row))
         case "cancel":
-            return confirm_of(row, verb, undo=verbs.undoing(row.id), handlers=handlers_of(steps_in_code(asked, row)))
+            return confirm_of(row, verb, undo=asked.reader.undoing(row), handlers=handlers_of(steps_in_code(asked, row)))
         case _:
             return confirm_of(row, verb)
 

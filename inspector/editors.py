@@ -6,10 +6,11 @@ started, and is there, becomes a link.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-__all__ = ["editor_link"]
+__all__ = ["editor_link", "opener"]
 
 
 def editor_link(template: str, source: str, folder: Path | None = None) -> str:
@@ -25,3 +26,15 @@ def editor_link(template: str, source: str, folder: Path | None = None) -> str:
         return template.replace("{file}", quote(str(path))).replace("{line}", line)
     except (OSError, ValueError):  # a name that no file can have
         return ""
+
+
+def opener(template: str) -> Callable[[str], str]:
+    """What gives the address that opens a ``file:line``, each looked for once; empty ones without a `template`."""
+    known: dict[str, str] = {}
+
+    def href(source: str) -> str:
+        if template and source not in known:
+            known[source] = editor_link(template, source)
+        return known.get(source, "")
+
+    return href

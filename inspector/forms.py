@@ -50,9 +50,10 @@ async def read_form(request: Request) -> Form:
 
 def _from_pairs(body: bytes) -> dict[str, str]:
     try:
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"))
+        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except (ValueError, UnicodeDecodeError) as error:
         raise HTTPException(400, f"the form cannot be read, or has more than {MAX_FIELDS} fields") from error
+    return {name: text.replace("\r\n", "\n") for name, text in pairs}  # which is how browsers send the end of a line
 
 
 def _from_json(body: bytes) -> dict[str, str]:

@@ -17,24 +17,19 @@ from starlette.concurrency import run_in_threadpool
 from flowkit.client.livecode import CodeInfo
 from flowkit.client.reader import Reader, RunRow
 from flowkit.errors import FlowkitError
+from flowkit.settings import Settings
 
 from .present.crew import NOBODY, UNATTENDED_SECONDS, Crew, crew_of, outlook, unattended
 
-__all__ = ["MOST_PER_BROWSER", "MOST_STREAMS", "Pulse", "Watching", "run_token"]
+__all__ = ["Pulse", "Watching", "run_token"]
 
-POLL_SECONDS = 0.1
-COMMENT_SECONDS = 15.0
-CREW_SECONDS = 2.0
-"""A worker that is killed writes nothing, and a run falls due without a write: so often is looked where nothing was written."""
-MOST_PER_BROWSER = 4
-MOST_STREAMS = 64
 _BULKS = 20
 
 
 def run_token(row: RunRow, crew: Crew, now: float) -> str:
     """A text that differs when anything that a run's page shows has changed, be it only who looks after the run."""
     facts = (row.epoch, row.head, row.inbox, row.status, row.request, row.wake_at, row.owner, row.attempts, row.updated_at)
-    looked_after = outlook(row, crew, now), unattended(row, crew, now)
+    looked_after = outlook(row, crew, now), unattended(row, crew, now), crew.health(row.workflow).reports if crew.reports else ()
     return f"{row.head}-{zlib.crc32(repr((facts, looked_after)).encode()):08x}"
 
 
@@ -75,7 +70,8 @@ class _Stream:
 class Pulse:
     """The open streams, and the task that wakes them. Belongs to one event loop."""
 
-    def __init__(self, reader: Reader, code: CodeInfo | None) -> None:
+    def __init__(self, reader: Reader, code: CodeInfo | None, settings: Settings) -> None:
+        self._settings = settings
         self._reader = reader
         self._code = code
         # What a database and a supervisor number begins anew with each process, so the same number may mean something else
@@ -130,7 +126,7 @@ class Pulse:
     async def _events(self, stream: _Stream) -> AsyncIterator[str]:
         while not self._closed:
             try:
-                await asyncio.wait_for(stream.woken.wait(), COMMENT_SECONDS)
+                await asyncio.wait_for(stream.woken.wait(), self._settings.live_comment)
             except TimeoutError:
                 yield ": still here\n\n"
                 continue
@@ -144,7 +140,7 @@ class Pulse:
 
     def _make_room(self, browser: tuple[str, str]) -> None:
         same = [stream for stream in self._streams if stream.browser == browser]
-        for stream in _surplus(same, MOST_PER_BROWSER) or _surplus(self._streams, MOST_STREAMS):
+        for stream in _surplus(same, self._settings.live_per_browser) or _surplus(self._streams, self._settings.live_streams):
             self._streams.remove(stream)
             stream.tell("demote", "0")
             stream.ended = True
@@ -163,13 +159,14 @@ class Pulse:
         seen: tuple[int, str] | None = None
         looked, clock = 0.0, asyncio.get_running_loop()
         while self._streams and not self._closed:
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(self._settings.live_poll)
             try:
                 now = await run_in_threadpool(self._reader.token)
             except FlowkitError:
                 continue  # a database that is locked or gone: pages say so when they ask, and this goes on trying
             current = now, self.code_token()
-            if current != seen or clock.time() - looked > CREW_SECONDS:
+            # A worker that is killed writes nothing, and a run falls due without a write.
+            if current != seen or clock.time() - looked > self._settings.live_crew:
                 seen, looked = current, clock.time()
                 await self._look(list(self._streams))
 
@@ -197,7 +194,8 @@ class Pulse:
 
     def _tokens(self, ids: set[str]) -> dict[str, str]:
         rows = {id: self._reader.run(id) for id in ids}
-        crew, now = (crew_of(self._reader.workers()), self._reader.now()) if ids else (NOBODY, 0.0)
+        now = self._reader.now()
+        crew = crew_of(self._reader.workers(), self._reader.reports(), now) if ids else NOBODY
         return {id: run_token(row, crew, now) for id, row in rows.items() if row is not None}
 
 

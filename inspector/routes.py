@@ -11,16 +11,18 @@ from .commands import confirm, do_verb
 from .forms import read_form
 from .site import Site, View, endpoint
 from .views.bulk import begin_bulk, bulk, bulks, new_bulk, stop_bulk
-from .views.code import migrate, workflows
+from .views.code import decide, migrate, workflows
 from .views.entry import entry, raw_value
 from .views.events import events, set_theme
 from .views.export import download, export
+from .views.fork import do_fork, fork
 from .views.help import help_page
 from .views.home import home
 from .views.inboxes import inboxes
 from .views.login import log_in, show_login
 from .views.logs import logs
 from .views.messages import messages
+from .views.metrics import metrics
 from .views.resolve import do_resolve, resolve
 from .views.run_code import run_code
 from .views.runs import runs
@@ -50,6 +52,7 @@ def routes(site: Site) -> list[BaseRoute]:
         *_page(f"{_RUN}/messages", messages),
         *_page(f"{_RUN}/code", run_code),
         *_page(f"{_RUN}/logs", logs),
+        *_page(f"{_RUN}/fork", fork),
         *_page(_ENTRY, entry),
         *(Route(f"{place}/{field}", raw_value) for place in (_RUN, _ENTRY) for field in ("input", "output", "error")),
         Route(f"{_RUN}/state", raw_value),
@@ -66,14 +69,15 @@ def routes(site: Site) -> list[BaseRoute]:
         *_page("/system", system),
         *_page("/help", help_page),
         Route("/events", events),
+        Route("/metrics", metrics),
         Route("/login", show_login),
         Route("/login", log_in, methods=["POST"]),
         Route("/static/{path:path}", site.statics.serve),
     ]
     if site.settings.read_only:
         return found
-    posts = [(_START, do_start), (_RESOLVE, do_resolve), (f"{_RUN}/tags", do_tags), (_VERB, do_verb)]
-    posts += [("/bulk", begin_bulk), (f"{_BULK}/stop", stop_bulk)]
+    posts = [(_START, do_start), (_RESOLVE, do_resolve), (f"{_RUN}/tags", do_tags), (f"{_RUN}/fork", do_fork), (_VERB, do_verb)]
+    posts += [("/bulk", begin_bulk), (f"{_BULK}/stop", stop_bulk), ("/apply", decide)]
     writing = [Route(place + ending, act, methods=["POST"]) for place, act in posts for ending in ("", ".json")]
     more = [Route("/theme", set_theme, methods=["POST"]), Route("/kill", _kill, methods=["POST"])]
     return [*found, *_page(_RESOLVE, resolve), *_page("/bulk/new", new_bulk), *_page(_VERB, confirm), *writing, *more]

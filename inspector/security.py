@@ -52,6 +52,8 @@ class Settings:
     why_read_only: str = ""
     hosts: frozenset[str] = frozenset()
     port: int = 0
+    expose_errors: bool = True
+    """Whether readers see what errors say and what values are; else of both only types and places."""
     editor: str = ""
     """An address that opens a line in the reader's editor, with ``{file}`` and ``{line}``; empty: places are no links."""
     token: str | None = field(default=None, repr=False)
@@ -174,7 +176,7 @@ def is_same_origin(request: Request) -> bool:
 
 def is_data(path: str) -> bool:
     """Whether a path gives data rather than a page: no other site may even navigate there."""
-    return path == "/events" or path.endswith((".json", ".ndjson", ".py")) or _RAW.fullmatch(path) is not None
+    return path in ("/events", "/metrics") or path.endswith((".json", ".ndjson", ".py")) or _RAW.fullmatch(path) is not None
 
 
 def _may_read(request: Request) -> bool:

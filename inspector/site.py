@@ -99,6 +99,7 @@ class Site:
     settings: Settings
     tokens: Tokens
     pulse: Pulse
+    metrics: Callable[[], bytes]
     templates: Environment
     statics: Statics
 
@@ -107,8 +108,8 @@ class Site:
         return None if self.code is None else self.code.state()
 
     def crew(self) -> Crew:
-        """The workers that live, and what they serve."""
-        return crew_of(self.reader.workers())
+        """The workers that live, what they serve, and what keeps some from it."""
+        return crew_of(self.reader.workers(), self.reader.reports(), self.reader.now())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ line helps. A line that was not tried is never shown.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -69,12 +70,12 @@ def _propose(first: Rehearsal, evidence: Evidence, attempt: Callable[[Trial], Re
     while found.misfit is not None and len(lines) < MOST_LINES:
         made = _line(found, evidence, trial)
         if made is None:
-            return Proposal(kind, (), advice or "no line found", gone | trial.removed)
+            return Proposal(kind, (), advice or _by_hand(kind, first.misfit), gone | trial.removed)
         more, trial = made
         lines += more
         found = attempt(trial)
     if found.misfit is not None or found.error is not None or not _can_stand(lines, found, trial):
-        return Proposal(kind, (), advice or "no line found", gone | trial.removed)
+        return Proposal(kind, (), advice or _by_hand(kind, first.misfit), gone | trial.removed)
     needed = [
         name for name in ("removed", "version") if name in evidence.missing and any(f"{name}(" in each.text for each in lines)
     ]
@@ -125,17 +126,19 @@ def _line(found: Rehearsal, evidence: Evidence, trial: Trial) -> tuple[list[Line
         return [line], replace(trial, removed=trial.removed | {place})
     if kind == "new":
         gate = pattern(_asked_at(misfit)), misfit.source
-        lines = _gate(misfit, sum(place == gate[0] for place, _ in trial.guarded))
+        lines = _gate(misfit, sum(place == gate[0] for place, _ in trial.guarded), evidence)
         if gate in trial.guarded or lines is None:
             return None
         return lines, replace(trial, guarded=trial.guarded | {gate})
     return None
 
 
-def _gate(misfit: HistoryDiverged, others: int) -> list[Line] | None:
+def _gate(misfit: HistoryDiverged, others: int, evidence: Evidence) -> list[Line] | None:
     """A gate around the statement of a call that is new. What it would have set is None for runs that do not pass it.
 
-    `others` is how many calls of this name have a gate already: a gate's name may be given only once.
+    `others` is how many calls of this name have a gate already: a gate's name may be given only once. For a statement in a
+    Python loop it is asked before the loop, once in the scope: so this is done in the workflow function alone, since another
+    one may be called twice.
     """
     spot = spot_of(misfit.source)
     if spot is None or not spot.alone:
@@ -143,15 +146,42 @@ def _gate(misfit: HistoryDiverged, others: int) -> list[Line] | None:
     name = f"{misfit.asked_name}-{others + 1}" if others else misfit.asked_name
     text, code = version_line(name, awaits="await " in misfit.lines[-1]), code_at(spot.before)
     unset = [Line(f"{spot.name} = None", "before", spot.before, code)] if spot.name else []
-    return [*unset, Line(text, "around", spot.before, code)]
+    if not spot.turns:
+        return [*unset, Line(text, "around", spot.before, code)]
+    if split(misfit.location)[0] or not evidence.defined.endswith(f":{spot.function}"):
+        return None
+    is_new = f"{re.sub(r'[^0-9A-Za-z_]+', '_', name).strip('_') or 'it'}_is_new"
+    if not is_new.isidentifier():
+        is_new = f"call_{is_new}"
+    asked = Line(f"{is_new} = {text.removeprefix('if ').removesuffix(':')}", "before", spot.before, code)
+    return [*unset, asked, Line(f"if {is_new}:", "around", spot.own, code_at(spot.own))]
+
+
+def _by_hand(kind: CauseKind, misfit: HistoryDiverged) -> str:
+    """Where to look, where no line could be tried. A gate that is asked in a larger statement, or twice, needs a person."""
+    if kind != "new":
+        return "no line found"
+    spot = spot_of(misfit.source)
+    if spot is None:
+        return f"no line found: `{misfit.asked_name}` is new, at {misfit.source or 'a place that is not known'}"
+    often = "the gate must be asked once, before all of its turns" if spot.turns else "the gate must stand around all of it"
+    return (
+        f"no line found: `{misfit.asked_name}` is new in the statement at {spot.own}, `{code_at(spot.own)}`. Put "
+        f"{misfit.lines[-1].removeprefix('if ').removesuffix(' >= 2:')} there by hand: {often}, and older runs need something in "
+        "place of what it gives"
+    )
 
 
 def _can_stand(lines: Sequence[Line], found: Rehearsal, trial: Trial) -> bool:
-    """Whether each gate is passed once in its scope, and no other call stands behind it. `found` is the pass with all lines."""
+    """Whether each gate is passed once in its scope, and no other call stands behind it. `found` is the pass with all lines.
+
+    What stands in a Python loop is passed in every turn, and its gate was asked before.
+    """
     skipped = Counter((call.path, call.source) for call in trial.skipped)
-    gates = [(line.place, spot.last) for line in lines if line.where == "around" and (spot := spot_of(line.place)) is not None]
-    return max(skipped.values(), default=0) <= 1 and not any(
-        _is_within(call.source, place, last) for place, last in gates for call in found.calls
+    spots = [(line.place, spot) for line in lines if line.where == "around" and (spot := spot_of(line.place)) is not None]
+    in_turns = {source for _, source in trial.guarded if (spot := spot_of(source)) is not None and spot.turns}
+    return all(times <= 1 or source in in_turns for (_, source), times in skipped.items()) and not any(
+        _is_within(call.source, place, spot.last) and call.source not in in_turns for place, spot in spots for call in found.calls
     )
 
 

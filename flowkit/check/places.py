@@ -29,14 +29,17 @@ class Spot:
     """The statement that a call is part of. `before` is the ``file:line`` that another may stand before and be passed once,
     `after` the one that it may stand behind, empty if there it would not be reached or be passed again.
 
-    `alone`: the statement is one call, its value dropped or given to the variable `name`, and no part of a line or of a Python
-    loop; a gate may stand around it. `turns`: it is part of such a loop. `inline`: there is a lambda, so that the call may be
-    in a scope of its own.
+    `alone`: the statement, at `own`, is one call, its value dropped or given to the variable `name`, and no part of a line; a
+    gate may stand around it. `turns`: it is part of a Python loop, so a gate would be asked in every turn; asked before the
+    loop, which is in the function defined at line `function`, it is not. `inline`: there is a lambda, so that the call may be in
+    a scope of its own.
     """
 
     before: str
     after: str
+    own: str
     last: int
+    function: int
     alone: bool
     name: str
     turns: bool
@@ -53,13 +56,15 @@ def spot_of(source: str) -> Spot | None:
     if first is None:
         return None
     own, inside = body[-1], list(ast.walk(body[-1]))
-    once = first is own and not _shares_line(own, way)
+    whole = _begins_line(own, filename) and not _shares_line(own, way)
+    once = first is own and whole
     turns = any(isinstance(node, _TURNS) for node in [*body, *inside])
-    alone = once and not turns and _is_a_call(own)
+    alone = whole and (once or any(isinstance(node, _LOOPS) for node in body)) and _is_one_call(own, inside)
     return Spot(
         before=f"{filename}:{first.lineno}",
         after=f"{filename}:{own.end_lineno}" if once and isinstance(own, _SIMPLE) else "",
-        last=own.end_lineno or own.lineno, alone=alone, name=_variable(own) if alone else "",
+        own=f"{filename}:{own.lineno}", last=own.end_lineno or own.lineno, function=_begin(way[inner]) if inner >= 0 else 0,
+        alone=alone, name=_variable(own) if alone else "",
         turns=turns, inline=any(isinstance(node, ast.Lambda) for node in inside),
     )  # fmt: skip
 
@@ -68,7 +73,7 @@ def top_of(source: str) -> str:
     """The ``file:line`` of the first statement, behind its docstring, of the function that is defined at `source`, or ""."""
     filename, line = _split(source)
     for node in ast.walk(_tree(filename)):
-        if isinstance(node, _FUNCTIONS) and min([node.lineno, *(each.lineno for each in node.decorator_list)]) == line:
+        if isinstance(node, _FUNCTIONS) and _begin(node) == line:
             first = next(iter(node.body[ast.get_docstring(node) is not None :]), None)
             return f"{filename}:{first.lineno}" if first is not None and _begins_line(first, filename) else ""
     return ""
@@ -148,8 +153,15 @@ def _shares_line(own: ast.stmt, way: list[ast.AST]) -> bool:
     return any(not lines.isdisjoint((node.lineno, node.end_lineno)) for node in beside)
 
 
-def _is_a_call(own: ast.stmt) -> bool:
-    if not isinstance(own, ast.Expr | ast.Assign | ast.AnnAssign):
+def _begin(function: ast.AST) -> int:
+    """The line of a function's first decorator, or of its own."""
+    assert isinstance(function, _FUNCTIONS)
+    return min([function.lineno, *(each.lineno for each in function.decorator_list)])
+
+
+def _is_one_call(own: ast.stmt, inside: list[ast.AST]) -> bool:
+    """Whether it is a call, made once: no comprehension stands in it."""
+    if not isinstance(own, ast.Expr | ast.Assign | ast.AnnAssign) or any(isinstance(node, _TURNS) for node in inside):
         return False
     value = own.value.value if isinstance(own.value, ast.Await) else own.value
     return isinstance(value, ast.Call) and (isinstance(own, ast.Expr) or bool(_variable(own)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import threading
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,10 @@ class TooSlow(Exception):
     """The pass did not end in its time."""
 
 
+class GivenUp(SystemExit):
+    """Raised in user code whose pass has taken too long. `except Exception` cannot catch it, and no thread reports it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
     """What the pass came to. `error` left the workflow and is no misfit: the run would fail with it."""
@@ -49,6 +54,10 @@ class Rehearsal:
     calls: Sequence[Called]
     missed: int | None = None
     """The number of the entry that the misfit is about."""
+    outcome: Outcome[Any] | None = None
+    """What the workflow function came to, None if it was not called."""
+    moved: Sequence[str] = ()
+    """Numbered entries that were called with other arguments than recorded."""
 
 
 def rehearse(house: House, workflow: Workflow[..., Any], view: RunView, trial: Trial, seconds: float) -> Rehearsal:
@@ -61,17 +70,21 @@ def rehearse(house: House, workflow: Workflow[..., Any], view: RunView, trial: T
     try:
         args, kwargs = workflow.input.decode(view.input)
     except PayloadError as unreadable:
-        return Rehearsal(divergence.unreadable(view.row.id, "", unreadable, ""), None, {}, ())
+        misfit = divergence.unreadable(view.row.id, "", unreadable, "")
+        misfit.__cause__ = unreadable
+        return Rehearsal(misfit, None, {}, ())
     running = _frozen_pass(house, workflow, view, trial)
     outcome = _run(house, running, lambda: workflow.function(*args, **kwargs), seconds)
     if trial.effects:
         raise trial.effects[0]
     refusing = running.refusing if isinstance(running.refusing, HistoryDiverged) else None
-    misfit = misfit_of(running) if running.collects else refusing
+    found = misfit_of(running) if running.collects else refusing
     error = outcome.error if isinstance(outcome, Failed) else None
     ordinary = None if isinstance(error, Suspended | HistoryDiverged) else error
     frontiers = {"": ""} if isinstance(outcome, Done) or ordinary is not None else dict(running.frontiers)
-    return Rehearsal(misfit, ordinary, frontiers, tuple(trial.calls), _seq_at(running, misfit))
+    return Rehearsal(
+        found, ordinary, frontiers, tuple(trial.calls), _seq_at(running, found), outcome, tuple(dict.fromkeys(trial.moved))
+    )  # fmt: skip
 
 
 def collect(house: House, workflow: Workflow[..., Any], view: RunView, seconds: float) -> Pass:
@@ -132,9 +145,20 @@ def _run(house: House, running: Pass, function: Callable[[], Any], seconds: floa
     else:
         house.host.guests.run(lambda: drive(go(PLAIN)))
     if not ended.wait(seconds):
+        threads = {strand.thread for strand in running.root.tree()} - {0}
         running.end(ScopeClosed("the check is over"))
+        for thread in threads:
+            _interrupt(thread)
         raise TooSlow
     return found[0] if found else Failed(ScopeClosed("the check is over"))
+
+
+def _interrupt(thread: int) -> None:
+    """Have user code that loops for ever end where it stands: it would keep this process busy for good. What blocks is left.
+
+    The thread is lost with it, or the loop: whoever asks for this gives up all threads that the pass had.
+    """
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(GivenUp))
 
 
 def _keep(house: House, work: Coroutine[Any, Any, None]) -> None:

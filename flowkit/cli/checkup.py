@@ -16,12 +16,12 @@ from typing import Any
 from urllib.parse import quote
 
 from flowkit.durations import format_seconds
+from flowkit.settings import in_force
 
-__all__ = ["Finding", "Report", "examine_file"]
+__all__ = ["Finding", "Report", "examine_file", "standing"]
 
 _MEGABYTE = 1_000_000
 _LARGE_LOG = 256 * _MEGABYTE
-_LATE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     """In a folder that cannot be written SQLite must be told that nobody is writing: it cannot lay its own files there."""
     alone = not os.access(path.absolute().parent, os.W_OK) and not path.with_name(path.name + "-wal").exists()
     place = f"file:{quote(str(path.absolute()))}?mode=ro{'&immutable=1' if alone else ''}"
-    return sqlite3.connect(place, uri=True, isolation_level=None, timeout=5.0)
+    return sqlite3.connect(place, uri=True, isolation_level=None, timeout=in_force().cli_patience)
 
 
 def _sizes(path: Path) -> dict[str, Any]:
@@ -127,11 +127,17 @@ def _count(db: sqlite3.Connection, report: Report, now: float) -> None:
         "SELECT id, workflow, wake_at FROM runs WHERE owner IS NULL AND wake_at IS NOT NULL ORDER BY wake_at LIMIT 1"
     ).fetchone()
     report.facts["next_due"] = None if oldest is None else dict(zip(("id", "workflow", "wake_at"), oldest, strict=True))
-    if oldest is not None and oldest[2] < now - _LATE_SECONDS:
-        late = format_seconds(now - oldest[2])
-        text = f"run {oldest[0]} has been due for {late} and nobody works on it. Start a worker for workflow {oldest[1]}."
-        report.findings.append(Finding(text, False))
+    report.findings += standing(report.facts, now)
+
+
+def standing(facts: dict[str, Any], now: float) -> Iterator[Finding]:
+    """What waits for a person: runs that are overdue, blocked or failed."""
+    due = facts.get("next_due")
+    if due is not None and due["wake_at"] < now - in_force().late:
+        late = format_seconds(now - due["wake_at"])
+        text = f"run {due['id']} has been due for {late} and nobody works on it. Start a worker for workflow {due['workflow']}."
+        yield Finding(text, False)
     for status, advice in (("blocked", "flowkit show ID says why"), ("failed", "flowkit recover ID lets one go on")):
-        count = report.facts["runs"].get(status, 0)
+        count = facts.get("runs", {}).get(status, 0)
         if count:
-            report.findings.append(Finding(f"{count} run{'s are' if count > 1 else ' is'} {status}; {advice}.", False))
+            yield Finding(f"{count} run{'s are' if count > 1 else ' is'} {status}; {advice}.", False)

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import click
 
-from flowkit.errors import FlowkitError, HistoryDiverged, RunCancelled, RunFailed, RunNotFound, StoreError
+from flowkit.errors import FlowkitError, HistoryDiverged, RunCancelled, RunFailed, RunNotFound, StoreError, Unattended
 
 __all__ = ["FAILED", "NOT_FOUND", "STORE", "USAGE", "Commands", "Failure", "refusing"]
 
@@ -48,7 +48,11 @@ class Commands(click.Group):
         return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the chosen command."""
+        """Run the chosen command, unless a setting is wrong: then nothing starts."""
+        from flowkit.settings import read_settings
+
+        with refusing(ValueError):
+            read_settings()
         try:
             return super().invoke(ctx)
         except click.exceptions.NoArgsIsHelpError:
@@ -70,7 +74,7 @@ def _code(error: FlowkitError) -> int:
             return NOT_FOUND
         case StoreError():
             return STORE
-        case RunFailed() | RunCancelled() | HistoryDiverged():
+        case RunFailed() | RunCancelled() | HistoryDiverged() | Unattended():
             return FAILED
         case _:
             return USAGE

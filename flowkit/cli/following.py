@@ -21,28 +21,34 @@ if TYPE_CHECKING:
 
 __all__ = ["follow", "progress_line"]
 
-LOOK_SECONDS = 0.2
+_ASKING = "run {id} {asks}: `flowkit resolve {id}` answers"
 _PAUSED = "run {id} is paused: `flowkit resume {id}` lets it go on"
 
 
-def follow(flowkit: Flowkit, run: Run[Any], stop: Stop) -> str | None:
+def follow(flowkit: Flowkit, run: Run[Any], stop: Stop, fail_fast: float | None = None) -> str | None:
     """Wait until the run has ended or is blocked; its status then, or None if somebody asked to stop.
 
     Raises:
-        Failure: the worker gave up.
+        Failure: the worker gave up. Unattended: for `fail_fast` seconds nobody has worked on the run.
     """
     from flowkit.cli.working import refuse_fatal
+    from flowkit.client.attending import vigil_of
+    from flowkit.core.fork import asked_line
 
     told = False
+    vigil = vigil_of(flowkit.desk, run.seq, fail_fast)
     with _spinner() if sys.stderr.isatty() else nullcontext() as spinner:
         while not stop.asked:
             refuse_fatal(flowkit)
             row = _ended(flowkit, run)
             if isinstance(row, str):
                 return row
+            if vigil is not None:
+                vigil.look()
             if row.status == "paused" and not told:
                 told = True
-                click.echo(_PAUSED.format(id=run.id), err=True)
+                asks = asked_line(row.status, row.error_line)
+                click.echo(_ASKING.format(id=run.id, asks=asks) if asks else _PAUSED.format(id=run.id), err=True)
             if spinner is not None:
                 spinner.update(progress_line(row, flowkit.house.clock.now()))
     return None
@@ -53,7 +59,7 @@ def _ended(flowkit: Flowkit, run: Run[Any]) -> str | RunRow:
     from flowkit.errors import HistoryDiverged, RunCancelled, RunConflict, RunFailed
 
     try:
-        run.result(timeout=LOOK_SECONDS)
+        run.result(timeout=flowkit.settings.cli_look)
     except TimeoutError:
         return row_of(flowkit, run)
     except (RunFailed, RunCancelled, HistoryDiverged, RunConflict):

@@ -8,7 +8,7 @@ import click
 
 from flowkit.cli.editor import editor
 from flowkit.cli.failure import USAGE, Failure
-from flowkit.cli.options import as_json, database
+from flowkit.cli.options import as_json, database, exposing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,7 @@ __all__ = ["inspect_command"]
 @click.option(
     "--insecure-no-auth", is_flag=True, help="Listen on another host without a token: whoever reaches it may steer runs."
 )
+@exposing
 @editor
 @database
 @as_json
@@ -33,6 +34,7 @@ def inspect_command(
     read_only: bool,
     hosts: tuple[str, ...],
     insecure_no_auth: bool,
+    expose_errors: bool | None,
     editor: str,
     db: str,
     as_json: bool,
@@ -49,6 +51,8 @@ def inspect_command(
     file: Path | None = file_of(db)
     if file is None and db in (":memory:", "sqlite://"):
         raise Failure("a database in memory belongs to its process: give a file, e.g. --db orders.db", USAGE)
-    posture = Posture(host=host, hosts=hosts, read_only=read_only, insecure=insecure_no_auth, editor=editor)
+    posture = Posture(
+        host=host, hosts=hosts, read_only=read_only, insecure=insecure_no_auth, editor=editor, expose_errors=expose_errors
+    )
     with (looking if read_only else steering)(db) as flowkit, bound(host, port) as sockets:
         serve(flowkit, posture, sockets, database=db, as_json=as_json)

@@ -20,7 +20,6 @@ __all__ = ["logs_command"]
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 WINDOW = 500
-FOLLOW_SECONDS = 0.2
 LATE_LOOKS = 3
 """A run's last lines are written a moment after its end."""
 
@@ -42,14 +41,18 @@ def logs_command(id: str, level: str | None, step: str | None, follow: bool, db:
       flowkit logs order-7 --level warning
     """
     from flowkit.cli.render import print_json
+    from flowkit.client.reader import Reader
 
     least = LEVELS[level.lower()] if level else 0
     with looking(db) as flowkit:
         run = find_run(flowkit, id)
         lines = _lines(flowkit, run, least, step, follow=follow)
+        dropped = Reader(flowkit).dropped_lines(row_of(flowkit, run).seq)
         if as_json and not follow:
-            print_json({"id": run.id, "lines": [_data(line) for line in lines]})
+            print_json({"id": run.id, "dropped": dropped, "lines": [_data(line) for line in lines]})
             return
+        if dropped:
+            click.echo(f"{dropped:,} older {'line has' if dropped == 1 else 'lines have'} made room for newer ones", err=True)
         some = False
         for line in lines:
             some = True
@@ -73,7 +76,7 @@ def _lines(flowkit: Flowkit, run: Run[Any], level: int, step: str | None, *, fol
         late += over
         if not follow or late > LATE_LOOKS:
             return
-        flowkit.driver.wait(FOLLOW_SECONDS)
+        flowkit.driver.wait(flowkit.settings.cli_look)
 
 
 def _data(line: Line) -> dict[str, Any]:

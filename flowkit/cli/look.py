@@ -31,11 +31,12 @@ _WIDTH = 60
 @click.option("--until", metavar="INSTANT", help="Only runs started before then.")
 @click.option("--limit", type=int, default=50, show_default=True, help="How many runs at most.")
 @click.option("--after", metavar="CURSOR", type=int, help="Go on after a page, with the cursor that it ended with.")
+@click.option("--workers", is_flag=True, help="List the workers instead: who serves what, and who leaves.")
 @database
 @as_json
 def list_command(
     statuses: tuple[str, ...], workflow: str | None, tag: str | None, since: str | None, until: str | None, limit: int,
-    after: int | None, db: str, as_json: bool,
+    after: int | None, workers: bool, db: str, as_json: bool,
 ) -> None:  # fmt: skip
     """List runs, newest first, a page at a time.
 
@@ -43,8 +44,11 @@ def list_command(
     Example:
       flowkit list --status failed --status blocked --since 2h
     """
+    from flowkit.cli.crew import list_workers
     from flowkit.cli.render import print_json, print_table
 
+    if workers:
+        return list_workers(db, as_json)
     with looking(db) as flowkit, refusing(ValueError, OverflowError):
         now = flowkit.house.clock.now()
         page = flowkit.runs(
@@ -96,10 +100,13 @@ def _item_data(item: RunItem) -> dict[str, Any]:
 
 def _item_cells(item: RunItem, now: float) -> list[Any]:
     from flowkit.cli.render import ago, compact, state
+    from flowkit.core.fork import asked_line
 
     place = item.current or ""
     if item.status in ("failed", "blocked") and item.error_line:
         place = item.error_line
+    elif asks := asked_line(item.status, item.error_line):
+        place = asks
     elif item.status == "sleeping" and item.wake_at is not None:
         place = f"{place}, due {ago(item.wake_at, now)}".removeprefix(", ")
     started, updated = ago(item.created_at, now), ago(item.updated_at, now)
@@ -163,6 +170,7 @@ def _run_data(row: RunRow, bodies: dict[str, Any], error: Any, entries: list[Any
 
 def _run_fields(row: RunRow, bodies: dict[str, Any], error: Any, now: float) -> list[tuple[str, Any]]:
     from flowkit.cli.render import error_text, state, value_text, when
+    from flowkit.core.fork import asked_line
 
     fields: list[tuple[str, Any]] = [
         ("run", row.id),
@@ -172,6 +180,7 @@ def _run_fields(row: RunRow, bodies: dict[str, Any], error: Any, now: float) -> 
         ("created", when(row.created_at, now)),
         ("started", when(row.started_at, now)),
         ("finished", when(row.finished_at, now)) if row.finished_at is not None else ("updated", when(row.updated_at, now)),
+        ("asks", asked_line(row.status, row.error_line).removeprefix("asks: ")),
         ("due", when(row.wake_at, now) if row.wake_at is not None and row.finished_at is None else ""),
         ("waits for", "any message" if row.waiting == ("*",) else ", ".join(row.waiting or ())),
         ("passes", f"{row.passes}{f', crashes {row.crashes}' if row.crashes else ''}"),
@@ -183,10 +192,15 @@ def _run_fields(row: RunRow, bodies: dict[str, Any], error: Any, now: float) -> 
 
 
 def _hint(row: RunRow) -> str:
+    from flowkit.core.fork import asked_line
+
     id = shlex.quote(row.id)
     match row.status:
         case "failed":
             return f"flowkit recover {id}   lets it go on where it failed"
+        case "paused" if asked_line(row.status, row.error_line):
+            how = "--real|--nothing|--value JSON --reason TEXT"
+            return f"flowkit resolve {id} {shlex.quote(row.current or '')} {how}   answers what it asks"
         case "paused" | "blocked":
             return f"flowkit resume {id}   lets it go on"
         case _ if row.waiting:

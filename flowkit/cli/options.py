@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["DATABASE", "as_json", "database", "run_id", "show_traceback"]
+__all__ = ["DATABASE", "as_json", "database", "exposing", "run_id", "show_traceback"]
 
 DATABASE = "flowkit.db"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,6 +33,16 @@ def as_json(function: F) -> F:
 def show_traceback(function: F) -> F:
     """``--traceback``, as the parameter `traceback`."""
     return click.option("--traceback", is_flag=True, help="Show the traceback of an error in your code, too.")(function)
+
+
+def exposing(function: F) -> F:
+    """``--expose-errors/--hide-errors``, as the parameter `expose_errors`: None where neither is given."""
+    return click.option(
+        "--expose-errors/--hide-errors",
+        default=None,
+        help="Whether readers see what errors say and what values are, or types and places only. Default: shown if only this "
+        "machine can reach it.",
+    )(function)
 
 
 def run_id(function: F) -> F:

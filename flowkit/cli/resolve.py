@@ -13,7 +13,7 @@ import click
 from flowkit.cli.app import workflows_of
 from flowkit.cli.failure import NOT_FOUND, Failure, refusing
 from flowkit.cli.options import as_json, database, run_id, show_traceback
-from flowkit.cli.store import MAX_PAYLOAD, find_run, row_of, steering
+from flowkit.cli.store import find_run, row_of, steering
 
 if TYPE_CHECKING:
     from flowkit.client.resolving import Form
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["resolve_command"]
 
 
-@click.command("resolve", short_help="Give the outcome of the step that stopped a run.")
+@click.command("resolve", short_help="Give the outcome of the step that stopped a run, or that a fork asks for.")
 @run_id
 @click.argument("step", metavar="[STEP]", required=False)
 @click.option("--value", metavar="JSON", help="What the step gave.")
@@ -29,6 +29,7 @@ __all__ = ["resolve_command"]
 @click.option("--raise", "error", metavar="TYPE", help="The step failed with this exception.")
 @click.option("--text", metavar="TEXT", default="", help="The text of the exception.")
 @click.option("--again", is_flag=True, help="Try the step again.")
+@click.option("--real", is_flag=True, help="Run for real what a fork asks for.")
 @click.option("--arg", "args", metavar="NAME=JSON", multiple=True, help="Try again with this argument in place of the code's.")
 @click.option("--reason", metavar="TEXT", required=True, help="Why; kept in the history.")
 @click.option("--no-rollback", is_flag=True, help="Do not give the value to the step's rollback.")
@@ -37,22 +38,26 @@ __all__ = ["resolve_command"]
 @as_json
 @show_traceback
 def resolve_command(
-    id: str, step: str | None, value: str | None, nothing: bool, error: str | None, text: str, again: bool, args: Sequence[str],
-    reason: str, no_rollback: bool, app: str | None, db: str, as_json: bool, traceback: bool,
+    id: str, step: str | None, value: str | None, nothing: bool, error: str | None, text: str, again: bool, real: bool,
+    args: Sequence[str], reason: str, no_rollback: bool, app: str | None, db: str, as_json: bool, traceback: bool,
 ) -> None:  # fmt: skip
     """Give the outcome of the step that stopped a failed run, and let the run go on. STEP is its location, needed only where
     several steps stopped the run. Exactly one of --value, --nothing, --raise and --again (or --arg) says what it was.
+
+    For a fork: answer what it asks. --real runs the step (or send, or rollback) for real; otherwise the fork goes on with what
+    you give.
 
     \b
     Example:
       flowkit resolve order-7 --value '{"receipt": "by phone"}' --reason "charged by phone" --app app.py
       flowkit resolve order-7 --raise CardDeclined --text "the bank said no" --reason "asked the bank"
       flowkit resolve order-7 --arg cents=400 --reason "a discount was agreed"
+      flowkit resolve order-7-fork-1a2b3c4d charge --real --reason "a test account"
     """
     from flowkit.cli.render import STATES, print_json
     from flowkit.client.resolving import decided_outside
 
-    form = _form(value, nothing, error, text, again, args, reason, not no_rollback)
+    form = _form(value, nothing, error, text, again or real, args, reason, not no_rollback)
     known = workflows_of(app, traceback=traceback) if app is not None else {}
     with steering(db) as flowkit, refusing(ValueError, TypeError):
         run = find_run(flowkit, id)
@@ -61,8 +66,8 @@ def resolve_command(
         name = row_of(flowkit, run).workflow
         if app is not None and flowkit.desk.workflow_named(name) is None:
             raise Failure(f"{app} has no workflow {name!r}", NOT_FOUND)
-        before = run.status()
-        flowkit.desk.resolve(run.id, step, lambda location, code: decided_outside(location, code, form, MAX_PAYLOAD))
+        before, most = run.status(), flowkit.settings.max_payload
+        flowkit.desk.resolve(run.id, step, lambda location, code: decided_outside(location, code, form, most))
         status = run.status()
     if as_json:
         print_json({"id": run.id, "before": before, "status": status})
@@ -79,7 +84,9 @@ def _form(
     given = {"value": value is not None, "nothing": nothing, "error": error is not None, "again": again or bool(args)}
     ways = [how for how, chosen in given.items() if chosen]
     if len(ways) != 1:
-        raise Failure("give exactly one of --value, --nothing, --raise, and --again or --arg")
+        raise Failure("give exactly one of --value, --nothing, --raise, and --again (--real) or --arg")
+    if text and error is None:
+        raise Failure("--text goes with --raise: it is the text of the exception")
     changed = {}
     for pair in args:
         name, equals, document = pair.partition("=")

@@ -36,12 +36,19 @@ INTERRUPTED = 130
 @click.option("--arg", "named", metavar="NAME=JSON", multiple=True, help="An argument by its name; may be repeated.")
 @click.option("--id", metavar="ID", help="The run's id. A run that exists goes on; without one, an id is made up.")
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="A tag for the run; may be repeated.")
+@click.option(
+    "--fail-fast",
+    metavar="DURATION|off",
+    default="3s",
+    show_default=True,
+    help="Stop waiting when nobody has been able to work on the run for this long; it stays.",
+)
 @database
 @as_json
 @show_traceback
 def run_command(
-    app: str, args: tuple[str, ...], named: tuple[str, ...], id: str | None, tags: tuple[str, ...], db: str, as_json: bool,
-    traceback: bool,
+    app: str, args: tuple[str, ...], named: tuple[str, ...], id: str | None, tags: tuple[str, ...], fail_fast: str, db: str,
+    as_json: bool, traceback: bool,
 ) -> None:  # fmt: skip
     """Start a run, wait for it and print its output as JSON.
 
@@ -54,7 +61,10 @@ def run_command(
       flowkit run app.py:greet '"Ada"' --arg times=3
     """
     from flowkit.cli.working import open_worker
+    from flowkit.durations import seconds
 
+    with refusing(ValueError):
+        patience = None if fail_fast == "off" else seconds(fail_fast, "--fail-fast")
     with redirect_stdout(sys.stderr):  # what the code prints must not mix with the output
         workflow = one_workflow(app, traceback=traceback)
         asked = wish(workflow, id, args, named, tags, resumes=True)
@@ -63,7 +73,7 @@ def run_command(
         with open_worker(db, {workflow.name: workflow}) as (flowkit, stop):
             run = asked.begin(flowkit)
             again = ["flowkit", "run", app, "--id", run.id, *([] if db == DATABASE else ["--db", db])]
-            ending = _see_through(flowkit, run, stop, shlex.join(again))
+            ending = _see_through(flowkit, run, stop, shlex.join(again), patience)
     _print_ending(run.id, ending, as_json=as_json, traceback=traceback)
 
 
@@ -116,11 +126,11 @@ class _Ending:
     error: ErrorInfo | None
 
 
-def _see_through(flowkit: Flowkit, run: Run[Any], stop: Stop, again: str) -> _Ending:
+def _see_through(flowkit: Flowkit, run: Run[Any], stop: Stop, again: str, fail_fast: float | None) -> _Ending:
     """Wait for the end of the run. Whoever interrupts is told with which command it goes on."""
     from flowkit.cli.following import follow
 
-    status = follow(flowkit, run, stop)
+    status = follow(flowkit, run, stop, fail_fast)
     if status is None:
         click.echo(f"\nstopping run {run.id}; a second Ctrl-C stops at once", err=True)
         click.echo(f"it goes on where it stood with:\n  {again}", err=True)

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from flowkit.client import Flowkit
     from flowkit.client.livecode import CodeInfo
 
-__all__ = ["DEFAULT_PORT", "Posture", "bind", "bound", "load_inspector", "make_inspector", "serve", "server_of", "start_line"]
+__all__ = [
+    "ANY_HOST", "DEFAULT_PORT", "Posture", "bind", "bound", "load_inspector", "make_inspector", "serve", "server_of",
+    "start_line",
+]  # fmt: skip
 
 DEFAULT_PORT = 8733
 _PORTS_TRIED = 50
 _LOCAL = ("127.0.0.1", "localhost", "::1")
-_ANY = ("0.0.0.0", "::")
+ANY_HOST = ("0.0.0.0", "::")
 """Every address of this machine: where to listen, but never a name that one asks for."""
 
 
@@ -44,6 +47,13 @@ class Posture:
     why_read_only: str = ""
     insecure: bool = False
     editor: str = ""
+    expose_errors: bool | None = None
+    """Whether readers see what errors say and what values are; None: if only this machine can reach it."""
+
+    @property
+    def exposes(self) -> bool:
+        """Whether they do."""
+        return self.is_local if self.expose_errors is None else self.expose_errors
 
     @property
     def is_local(self) -> bool:
@@ -52,7 +62,7 @@ class Posture:
 
     def address(self, port: int) -> str:
         """Where it answers: a name that a browser can ask for."""
-        if self.is_local or self.host in _ANY:
+        if self.is_local or self.host in ANY_HOST:
             host = self.hosts[0] if self.hosts and not self.is_local else "localhost"
         else:
             host = self.host
@@ -76,10 +86,11 @@ def make_inspector(
     """The ASGI application, and the token that it wants, if any."""
     inspector = load_inspector()
     token = None if posture.is_local or posture.insecure else secrets.token_urlsafe(32)
-    bound = () if posture.host in (*_LOCAL, *_ANY) else (posture.host,)
+    bound = () if posture.host in (*_LOCAL, *ANY_HOST) else (posture.host,)
     settings = inspector.Settings(
         database=database, read_only=posture.read_only, why_read_only=posture.why_read_only, port=port, token=token,
-        editor=posture.editor, hosts=frozenset((*posture.hosts, *bound)),
+        editor=posture.editor, expose_errors=posture.exposes,
+        hosts=frozenset((*posture.hosts, *bound)),
     )  # fmt: skip
     return inspector.create_app(flowkit, code=code, settings=settings), token
 
@@ -149,13 +160,16 @@ def server_of(app: Any) -> Any:
     """A uvicorn server that ends event streams before it waits for its connections."""
     import uvicorn
 
+    from flowkit.settings import in_force
+
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
             app.close_streams()
             super().handle_exit(sig, frame)
 
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=1, lifespan="off",
+        app, log_level="warning", access_log=False, server_header=False,
+        timeout_graceful_shutdown=round(in_force().inspector_close), lifespan="off",
         proxy_headers=False,
     )  # fmt: skip
     return Server(config)
@@ -174,6 +188,8 @@ def start_line(posture: Posture, port: int, token: str | None, *, as_json: bool 
     if posture.insecure and not posture.is_local:
         click.secho("anybody who reaches this port can steer runs (--insecure-no-auth)", fg="red", bold=True, err=True)
         said[1] = "no token"
-    if posture.host in _ANY and not posture.hosts:
+    if not posture.exposes:
+        said.append("errors and values hidden")
+    if posture.host in ANY_HOST and not posture.hosts:
         said.append("from elsewhere under a name given with --allow-host")
     click.echo(f"inspector at {url}   ({', '.join(said)}); Ctrl-C stops it")

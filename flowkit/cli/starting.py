@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from flowkit.cli.arguments import arguments_of
 from flowkit.cli.failure import Failure, refusing
-from flowkit.cli.store import MAX_PAYLOAD
 
 if TYPE_CHECKING:
     from flowkit.client import Flowkit, Run
@@ -45,6 +44,7 @@ def wish(
 ) -> Wish:  # fmt: skip
     """Check everything that was asked; with `resumes` the arguments of a run that exists may be left out."""
     from flowkit.core.location import check_run_id
+    from flowkit.settings import in_force
 
     with refusing(ValueError, TypeError):
         if id is not None:
@@ -58,5 +58,5 @@ def wish(
             if not bare:
                 raise
             return Wish(workflow, id, bare=True, lacks=failure)
-        workflow.input.encode(values, keywords, limit=MAX_PAYLOAD)
+        workflow.input.encode(values, keywords, limit=in_force().max_payload)
     return Wish(workflow, id, values, keywords, bare)

@@ -14,13 +14,7 @@ if TYPE_CHECKING:
     from flowkit.client import Flowkit, Run
     from flowkit.drivers.base import RunRow
 
-__all__ = ["MAX_PAYLOAD", "PATIENCE_SECONDS", "described", "file_of", "find_run", "looking", "row_of", "steering"]
-
-PATIENCE_SECONDS = 5.0
-"""How long a command waits for a database that another program holds locked."""
-
-MAX_PAYLOAD = 8_000_000
-"""How many bytes an input or a message may have, as by default everywhere."""
+__all__ = ["described", "file_of", "find_run", "looking", "row_of", "steering"]
 
 _NEAR = 500
 
@@ -41,16 +35,23 @@ def steering(db: str, *, create: bool = False) -> Iterator[Flowkit]:
 
 @contextmanager
 def _opened(db: str, *, readonly: bool, create: bool = False) -> Iterator[Flowkit]:
+    from flowkit.cli.observing import observers
     from flowkit.client import Flowkit
     from flowkit.drivers import open_driver
+    from flowkit.settings import in_force
 
     file = file_of(db)
     if file is not None and not create and not file.exists():
         raise Failure(
             f"there is no database {str(file)!r}. Name one with --db or $FLOWKIT_DB, or start a run in it first.", STORE
         )
-    driver = open_driver(db, readonly=readonly and file is not None, busy_seconds=PATIENCE_SECONDS)
-    with Flowkit(driver, worker=False, workflows=(), max_payload=MAX_PAYLOAD, patience_seconds=PATIENCE_SECONDS) as flowkit:
+    settings = in_force()
+    patience = settings.cli_patience
+    driver = open_driver(db, readonly=readonly, busy_seconds=patience, settings=settings)
+    looking_on = [] if readonly else observers()
+    with Flowkit(
+        driver, worker=False, workflows=(), patience_seconds=patience, settings=settings, observers=looking_on
+    ) as flowkit:
         flowkit.desk.who = "CLI"
         yield flowkit
 

@@ -12,7 +12,7 @@ import click
 from flowkit.cli.app import workflows_of
 from flowkit.cli.failure import USAGE, Failure, refusing
 from flowkit.cli.options import as_json, database, show_traceback
-from flowkit.cli.working import GRACE_SECONDS
+from flowkit.cli.reporting import reporting
 
 if TYPE_CHECKING:
     from flowkit.definitions import Workflow
@@ -22,41 +22,77 @@ __all__ = ["worker_command"]
 
 @click.command("worker", short_help="Work on runs until SIGTERM or Ctrl-C.")
 @click.argument("apps", metavar="APP...", nargs=-1, required=True)
-@click.option("--concurrency", metavar="N", type=click.IntRange(min=1), default=100, show_default=True, help="Runs in memory.")
-@click.option("--grace", metavar="DURATION", default=f"{GRACE_SECONDS:g}s", show_default=True, help="Time for steps to end.")
+@click.option(
+    "--concurrency", metavar="N", type=click.IntRange(min=1), default=None, help="Runs in memory. Default: the setting."
+)
+@click.option("--grace", metavar="DURATION", default=None, help="Time for steps to end. Default: the setting.")
 @click.option("--no-logs", is_flag=True, help="Keep nothing of what runs log.")
+@click.option("--version", metavar="V", help="The version of this code; else $FLOWKIT_VERSION.")
+@click.option("--drain-older", is_flag=True, help="Workers of another version that joined before are to leave.")
+@click.option("--hold-if", metavar="N", type=click.IntRange(min=0), help="Drain nobody if more than N open runs would not fit.")
+@click.option("--metrics", metavar="[HOST:]PORT", help="Serve figures for Prometheus there, under /metrics.")
 @database
 @as_json
 @show_traceback
 def worker_command(
-    apps: tuple[str, ...], concurrency: int, grace: str, no_logs: bool, db: str, as_json: bool, traceback: bool
-) -> None:
+    apps: tuple[str, ...], concurrency: int | None, grace: str | None, no_logs: bool, metrics: str | None, db: str, as_json: bool,
+    traceback: bool, version: str | None, drain_older: bool, hold_if: int | None,
+) -> None:  # fmt: skip
     """Work on the runs of all workflows of these APPs, or of the one that APP:WORKFLOW names.
 
     The first SIGTERM or Ctrl-C drains: nothing new begins, steps have --grace to end, and all runs are given back for other
     workers. The second stops at once; what was not recorded is done again by the next worker. With --json a line is printed
-    once the worker is ready.
+    once the worker is ready. --metrics listens on this machine alone unless a HOST is given.
+
+    With --drain-older, workers of these workflows that have another version and joined before are made to drain likewise and
+    to exit. Open runs that do not fit this code are held and named first.
 
     \b
     Example:
       flowkit worker app.py shop.orders:checkout --concurrency 20
     """
+    from flowkit.cli.metrics import metrics_at
     from flowkit.cli.render import print_json
+    from flowkit.cli.rollout import announce, rollout_of
     from flowkit.cli.working import open_worker, until_stopped
     from flowkit.durations import seconds
+    from flowkit.settings import in_force
 
     with refusing(ValueError):
-        length = seconds(grace, "--grace")
-    workflows = _served(apps, traceback)
+        length = in_force().grace if grace is None else seconds(grace, "--grace")
+    rollout = rollout_of(version, drain_older, hold_if)
+    with reporting(db, apps):
+        workflows = _served(apps, traceback)
+    if rollout.drains_older:
+        announce(db, workflows, hold_if)
     _print_warnings()
     names = ", ".join(sorted(workflows))
     kept = None if no_logs else logging.INFO
-    with open_worker(db, workflows, concurrency=concurrency, grace=length, capture_logs=kept) as (flowkit, stop):
+    with (
+        metrics_at(metrics) as server,
+        open_worker(
+            db,
+            workflows,
+            concurrency=concurrency,
+            grace=length,
+            capture_logs=kept,
+            apps=apps,
+            metrics=server is not None,
+            rollout=rollout,
+        ) as (flowkit, stop),
+    ):
+        if server is not None:
+            server.serve(flowkit.metrics)
+            click.echo(f"metrics at {server.url}", err=True)
+        places = flowkit.settings.concurrency if concurrency is None else concurrency
         click.echo(f"worker {os.getpid()} serves {names} in {db}; Ctrl-C drains and stops it", err=True)
         if as_json:
-            print_json({"pid": os.getpid(), "db": db, "workflows": sorted(workflows), "concurrency": concurrency}, indent=None)
+            ready = {"pid": os.getpid(), "db": db, "workflows": sorted(workflows), "concurrency": places}
+            print_json(ready if server is None else {**ready, "metrics": server.url}, indent=None)
             sys.stdout.flush()
         until_stopped(flowkit, stop)
+        if newer := flowkit.relieved:
+            click.echo(f"worker {os.getpid()} makes room for {newer}", err=True)
         held = 0 if flowkit.worker is None else flowkit.worker.held()
         if held:
             click.echo(f"worker {os.getpid()} drains {held} runs, up to {length:g} s; a second signal stops at once", err=True)

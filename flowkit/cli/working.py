@@ -14,23 +14,20 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from flowkit.cli.failure import FAILED, Failure
-from flowkit.cli.store import MAX_PAYLOAD
 
 if TYPE_CHECKING:
     from flowkit.client import Flowkit
     from flowkit.definitions import Workflow
+    from flowkit.runtime.serving import Rollout
 
-__all__ = ["GRACE_SECONDS", "Stop", "open_worker", "refuse_fatal", "until_stopped"]
-
-GRACE_SECONDS = 10.0
-LOOK_SECONDS = 0.1
+__all__ = ["Stop", "open_worker", "refuse_fatal", "until_stopped"]
 
 
 @dataclass(slots=True)
@@ -50,27 +47,36 @@ def open_worker(
     db: str,
     workflows: Mapping[str, Workflow[..., Any]],
     *,
-    concurrency: int = 100,
-    grace: float = GRACE_SECONDS,
+    concurrency: int | None = None,
+    grace: float | None = None,
     capture_logs: int | None = logging.INFO,
+    apps: Sequence[str] = (),
+    metrics: bool = False,
+    rollout: Rollout | None = None,
 ) -> Iterator[tuple[Flowkit, Stop]]:
     """The database with a worker that serves these workflows; drained on the way out, at once on a second signal."""
+    from flowkit.cli.observing import observers
     from flowkit.client import Flowkit
     from flowkit.drivers import open_driver
     from flowkit.runtime.capture import let_info_through
+    from flowkit.runtime.reporter import origin_of
+    from flowkit.settings import in_force
 
+    settings, looking_on = in_force(), observers(metrics=metrics)
     let_info_through()
     stop = Stop()
     before = _handle(stop.ask)  # first of all: once the worker claims, steps run
     try:
         flowkit = Flowkit(
-            open_driver(db), workflows=workflows.values(), concurrency=concurrency, grace=grace, max_payload=MAX_PAYLOAD,
-            capture_logs=capture_logs,
+            open_driver(db, settings=settings), workflows=workflows.values(), concurrency=concurrency, grace=grace,
+            capture_logs=capture_logs, settings=settings, origin=origin_of(*apps) if apps else "",
+            observers=looking_on, rollout=rollout,
         )  # fmt: skip
         try:
             yield flowkit, stop
         finally:
-            _handle(_leave_at_once)
+            if stop.asked or not flowkit.relieved:  # one that makes room was asked by nobody yet: its first signal may come now
+                _handle(_leave_at_once)
             flowkit.close()
     finally:
         for number, handler in before.items():
@@ -78,15 +84,15 @@ def open_worker(
 
 
 def until_stopped(flowkit: Flowkit, stop: Stop) -> None:
-    """Wait until somebody asks to stop.
+    """Wait until somebody asks to stop, or newer code takes this worker's place.
 
     Raises:
         Failure: the worker has given up.
     """
     pause = threading.Event()
-    while not stop.asked:
+    while not stop.asked and not flowkit.relieved:
         refuse_fatal(flowkit)
-        pause.wait(LOOK_SECONDS)
+        pause.wait(flowkit.settings.cli_look)
 
 
 def refuse_fatal(flowkit: Flowkit) -> None:

@@ -10,16 +10,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flowkit.client.veil import veil
 from flowkit.core.entry import Entry
 from flowkit.drivers.across import Kept, SeenAcross, StoreFacts
 from flowkit.drivers.base import Limits, RunQuery, RunRow
+from flowkit.drivers.statements import Statement, Statements, TimesReads
 from flowkit.drivers.survey import Deed
 from flowkit.registry import project_code
 
 if TYPE_CHECKING:
     from flowkit.client.handle import Flowkit
 
-__all__ = ["AcrossReader", "Deed", "Due", "Kept", "Sample", "StoreFacts"]
+__all__ = ["AcrossReader", "Deed", "Due", "Kept", "Sample", "Statement", "StoreFacts"]
 
 _SLEEPING = 1_000
 _OPEN = 500
@@ -54,9 +56,20 @@ class Sample:
 class AcrossReader:
     """Looks at all runs of an open `Flowkit`; writes nothing. Every call is bounded, and blocks."""
 
-    def __init__(self, flowkit: Flowkit) -> None:
-        self._driver = flowkit.driver
-        self._across = flowkit.driver.across() if isinstance(flowkit.driver, SeenAcross) else None
+    def __init__(self, flowkit: Flowkit, *, hides: bool = False) -> None:
+        self._driver = veil(flowkit.driver) if hides else flowkit.driver
+        self._across = self._driver.across() if isinstance(self._driver, SeenAcross) else None
+        self._store, self._now = flowkit.driver, flowkit.house.clock.now
+        self._statements: Statements | None = None
+
+    def time_reads(self) -> None:
+        """Measure what the store is asked in this process from here on, where it can."""
+        if isinstance(self._store, TimesReads):
+            self._statements = self._store.time_reads(self._now)
+
+    def slowest(self, limit: int) -> tuple[Statement, ...] | None:
+        """The slowest reads of this process; None: nobody measures them."""
+        return None if self._statements is None else self._statements.slowest(limit)
 
     @property
     def limits(self) -> Limits:

@@ -10,20 +10,27 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mappin
 from contextvars import copy_context
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from msgspec import UNSET
 
+from flowkit.client.forking import DEFAULT_REASON
 from flowkit.client.handle import Flowkit as PlainFlowkit
-from flowkit.client.handle import RunPage, open_flowkit
+from flowkit.client.handle import RunPage
 from flowkit.client.history import HistoryEntry, Snapshot
+from flowkit.client.opening import open_flowkit
 from flowkit.client.run import Run as PlainRun
 from flowkit.client.waits import gone
 from flowkit.clock import Clock
 from flowkit.codec import Codec
+from flowkit.core.health import Health
 from flowkit.definitions import OnError, Workflow
 from flowkit.engine.threads import Guests
 from flowkit.errors import ErrorInfo
+from flowkit.settings import Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
 
 __all__ = ["Flowkit", "Run", "open"]
 
@@ -103,9 +110,9 @@ class Run(Generic[R]):
         """As `flowkit.Run.status`."""
         return await _in_thread(self._run.status)
 
-    async def result(self, timeout: Duration | None = None) -> R:  # noqa: ASYNC109  # the same signature as the plain one
+    async def result(self, timeout: Duration | None = None, *, fail_fast: Duration | None = None) -> R:  # noqa: ASYNC109  # the same signature as the plain one
         """As `flowkit.Run.result`."""
-        return await _in_thread(lambda: self._run.result(timeout))
+        return await _in_thread(lambda: self._run.result(timeout, fail_fast=fail_fast))
 
     async def output(self) -> R | None:
         """As `flowkit.Run.output`."""
@@ -133,9 +140,16 @@ class Run(Generic[R]):
         """As `flowkit.Run.send`."""
         await _in_thread(lambda: self._run.send(name, data, key=key))
 
-    async def request(self, name: str, data: Any = None, *, timeout: Duration | None = None) -> Any:  # noqa: ASYNC109  # the same signature
+    async def request(
+        self,
+        name: str,
+        data: Any = None,
+        *,
+        timeout: Duration | None = None,  # noqa: ASYNC109  # the same signature
+        fail_fast: Duration | None = None,
+    ) -> Any:
         """As `flowkit.Run.request`."""
-        return await _in_thread(lambda: self._run.request(name, data, timeout=timeout))
+        return await _in_thread(lambda: self._run.request(name, data, timeout=timeout, fail_fast=fail_fast))
 
     async def wake(self) -> None:
         """As `flowkit.Run.wake`."""
@@ -173,12 +187,33 @@ class Run(Generic[R]):
         value: Any = UNSET,
         error: BaseException | None = None,
         again: bool = False,
+        real: bool = False,
         args: Mapping[str, Any] | None = None,
         rollback: bool = True,
     ) -> None:
         """As `flowkit.Run.resolve`."""
         await _in_thread(
-            lambda: self._run.resolve(step, reason=reason, value=value, error=error, again=again, args=args, rollback=rollback)
+            lambda: self._run.resolve(
+                step, reason=reason, value=value, error=error, again=again, real=real, args=args, rollback=rollback
+            )
+        )
+
+    async def fork(
+        self,
+        at: str | int,
+        *,
+        value: Any = UNSET,
+        error: BaseException | None = None,
+        message: Any = UNSET,
+        name: str | None = None,
+        id: str | None = None,
+        reason: str = DEFAULT_REASON,
+    ) -> Run[R]:
+        """As `flowkit.Run.fork`."""
+        return Run(
+            await _in_thread(
+                lambda: self._run.fork(at, value=value, error=error, message=message, name=name, id=id, reason=reason)
+            )
         )
 
 
@@ -214,6 +249,15 @@ class Flowkit:
     ) -> T: ...
     @overload
     async def run(self, id: str | None, workflow: Workflow[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+    @overload
+    async def run(
+        self, id: str | None, workflow: Workflow[..., Coroutine[Any, Any, T]], /, *args: Any, fail_fast: Duration | None,
+        **kwargs: Any,
+    ) -> T: ...  # fmt: skip
+    @overload
+    async def run(
+        self, id: str | None, workflow: Workflow[..., T], /, *args: Any, fail_fast: Duration | None, **kwargs: Any
+    ) -> T: ...
     async def run(self, id: str | None, workflow: Workflow[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # pyright: ignore[reportInconsistentOverload]  # `...` takes any P
         """As `flowkit.Flowkit.run`."""
         return await _in_thread(lambda: self._handle.run(id, workflow, *args, **kwargs))
@@ -243,6 +287,14 @@ class Flowkit:
                 status=status, workflow=workflow, tag=tag, since=since, until=until, limit=limit, after=after
             )
         )
+
+    async def health(self, workflow: str | Workflow[..., Any] | None = None) -> Health:
+        """As `flowkit.Flowkit.health`."""
+        return await _in_thread(lambda: self._handle.health(workflow))
+
+    async def metrics(self) -> bytes:
+        """As `flowkit.Flowkit.metrics`."""
+        return await _in_thread(self._handle.metrics)
 
     async def send(self, run_id: str, name: str, data: Any = None, *, key: str | None = None) -> None:
         """As `flowkit.Flowkit.send`."""
@@ -276,20 +328,26 @@ def open(
     *,
     worker: bool = True,
     workflows: Iterable[Workflow[..., Any]] | None = None,
-    concurrency: int = 100,
+    concurrency: int | None = None,
     durability: Literal["full", "process"] = "full",
     clock: Clock | None = None,
     on_error: OnError | None = None,
-    max_payload: int | str = "8MB",
+    max_payload: int | str | None = None,
     logger: logging.Logger | None = None,
     codec: Codec | None = None,
     capture_logs: str | int | None = "INFO",
+    settings: Settings | Mapping[str, object] | None = None,
+    metrics: bool = False,
+    telemetry: bool | TracerProvider | None = None,
+    version: str | None = None,
+    drain_older: bool = False,
 ) -> _Opening:
     """As `flowkit.open`: ``fk = await open(…)``, or ``async with open(…) as fk``."""
     return _Opening(
         lambda: open_flowkit(
             url, worker=worker, workflows=workflows, concurrency=concurrency, durability=durability, clock=clock,
             on_error=on_error, max_payload=max_payload,
-            codec=codec, logger=logger, capture_logs=capture_logs,
+            codec=codec, logger=logger, capture_logs=capture_logs, settings=settings,
+            metrics=metrics, telemetry=telemetry, version=version, drain_older=drain_older,
         )
     )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec.structs import replace
 
+from flowkit.client.veil import hidden_row
 from flowkit.client.verbs import OFFERED
 from flowkit.codec import coder
 from flowkit.core.bulk import Bulk, Picks
@@ -33,9 +34,6 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "cancel_rollback": frozenset(OPEN) - {"rolling_back", "blocked"},
 }
 """The statuses in which a bulk does a verb. To leave a rollback undone is for the run's own page, which asks for its id."""
-
-HOLD_SECONDS = 10.0
-"""So long after the death of its holder somebody else carries a bulk on."""
 
 MOST_COUNTED = 1_000
 MOST_IDS = 1_000
@@ -70,11 +68,17 @@ class Found:
     refused: str = ""
 
 
+def _as_it_is(row: RunRow) -> RunRow:
+    return row
+
+
 class Bulks:
     """Asks for bulks on behalf of `who`."""
 
-    def __init__(self, flowkit: Flowkit, who: str) -> None:
+    def __init__(self, flowkit: Flowkit, who: str, *, hides: bool = False) -> None:
+        """With `hides`, of the errors of sample runs only the types are given (`veil`)."""
         self._flowkit = flowkit
+        self._shown = hidden_row if hides else _as_it_is
         self._driver = flowkit.driver
         self._who = who
 
@@ -98,7 +102,7 @@ class Bulks:
         while position and len(rows) <= MOST_COUNTED:
             found, position = following(self._driver, picks, position, min(_PAGE, MOST_COUNTED + 1 - len(rows)))
             rows += found
-        return Found(min(len(rows), MOST_COUNTED), len(rows) > MOST_COUNTED, tuple(rows[:_SAMPLE]))
+        return Found(min(len(rows), MOST_COUNTED), len(rows) > MOST_COUNTED, tuple(map(self._shown, rows[:_SAMPLE])))
 
     def _count_of_tag(self, picks: Picks, top: int) -> Found:
         """As the list finds them, which is quicker than the walk and may not look at all."""
@@ -108,7 +112,7 @@ class Bulks:
         )  # fmt: skip
         rows = self._driver.runs(query)
         more = len(rows) > MOST_COUNTED or (isinstance(self._driver, Surveyed) and self._driver.survey().cut(query) > 0)
-        return Found(min(len(rows), MOST_COUNTED), more, tuple(rows[:_SAMPLE]))
+        return Found(min(len(rows), MOST_COUNTED), more, tuple(map(self._shown, rows[:_SAMPLE])))
 
     def check(self, wish: BulkWish) -> None:
         """Raises:
@@ -130,7 +134,7 @@ class Bulks:
             return stored
         made = self._made(op, wish, found)
         if holder:
-            made = replace(made, holder=holder, held_until=self._flowkit.house.clock.now() + HOLD_SECONDS)
+            made = replace(made, holder=holder, held_until=self._flowkit.house.clock.now() + self._flowkit.settings.bulk_hold)
         self._flowkit.desk.writer.write(SaveBulk(bulk=made))
         stored = self._driver.bulk(op)
         if stored is None:

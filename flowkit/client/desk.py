@@ -7,18 +7,38 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from flowkit.client.answering import questions
+from flowkit.client.forking import Changed, fork_start, forked_at
 from flowkit.client.resolving import Decision, step_at
 from flowkit.client.rewind import resolvable
 from flowkit.client.steering import recover_run, replay_run, resolve_run
 from flowkit.client.waits import Bulletin
 from flowkit.clock import Clock
 from flowkit.codec import coder
+from flowkit.core.entry import Entry
 from flowkit.core.location import check_key, check_name, check_run_id
 from flowkit.definitions import Step, Workflow, known_workflows
 from flowkit.definitions.workflows import checked_tags
-from flowkit.drivers.base import Driver, Duplicate, Ended, Full, NoRun, Result, RunRow, RunView, Send, Steer, Tag, Verb
+from flowkit.drivers.base import (
+    Driver,
+    Duplicate,
+    Ended,
+    Exists,
+    Full,
+    NoRun,
+    Result,
+    RunRow,
+    RunView,
+    Send,
+    Started,
+    Steer,
+    Tag,
+    Verb,
+)
 from flowkit.drivers.writer import Writer
-from flowkit.errors import RunConflict, RunNotFound
+from flowkit.engine.observer import Watch
+from flowkit.errors import InboxFull, RunConflict, RunNotFound, StoreError, TooManyTags
+from flowkit.settings import Settings
 
 __all__ = ["Desk"]
 
@@ -30,14 +50,16 @@ class Desk:
 
     def __init__(
         self, driver: Driver, writer: Writer, *, workflows: Iterable[Workflow[..., Any]] | None, max_payload: int,
-        clock: Clock,
+        clock: Clock, settings: Settings, watch: Watch | None = None,
     ) -> None:  # fmt: skip
         self.driver = driver
         self.writer = writer
         self.clock = clock
-        self.bulletin = Bulletin()
+        self._watch = watch
+        self.bulletin = Bulletin(settings.result_look)
         self.who = f"pid {os.getpid()}"
         self.max_payload = max_payload
+        self.settings = settings
         self._given = None if workflows is None else {made.name: made for made in workflows}
         self._met: dict[str, Workflow[..., Any]] = {}
 
@@ -75,6 +97,7 @@ class Desk:
         op = Send(
             to=check_run_id(run_id), message_id=uuid.uuid4().hex, name=check_name(name, "message name"),
             body=_tagged.encode(data, limit=self.max_payload), key=check_key(key), reply=reply, sender=self.who,
+            context="" if self._watch is None else self._watch.sends(None, run_id, name),
         )  # fmt: skip
         match self.writer.write(op):
             case NoRun():
@@ -82,7 +105,7 @@ class Desk:
             case Ended(status=status):
                 raise RunConflict(f"cannot send {name!r}: run {run_id!r} has ended, it is {status}")
             case Full(size=size):
-                raise RunConflict(f"cannot send {name!r}: the inbox of run {run_id!r} is full with {size} messages")
+                raise InboxFull(f"cannot send {name!r}: the inbox of run {run_id!r} is full with {size} messages")
             case Duplicate(first=first):
                 return first
             case _:
@@ -117,12 +140,40 @@ class Desk:
             RunNotFound: there is no such run. The rest as `Run.resolve`.
         """
         view = self._view(run_id)
-        found = [entry.location for entry in resolvable(view)]
+        asked = questions(view)
+        found = [entry.location for entry in asked or resolvable(view)]
         if location is None and len(found) > 1:
-            raise ValueError(f"several steps stopped run {run_id!r}: name one of {', '.join(map(repr, found))}")
-        decision = decide(found[0] if location is None else location, self.step_of(view.row, location or found[0]))
+            why = f"run {run_id!r} asks for several steps" if asked else f"several steps stopped run {run_id!r}"
+            raise ValueError(f"{why}: name one of {', '.join(map(repr, found))}")
+        place = found[0] if location is None else location
+        free = view.row.ending or any(each.kind == "send" and each.location == place for each in asked)
+        decision = decide(place, None if free else self.step_of(view.row, place))
         now = self.clock.now()
         return resolve_run(self.driver, self.writer, run_id, decision, who or self.who, now, op=op, head=head)
+
+    def fork(
+        self, run_id: str, at: str | int, change: Callable[[Entry, Step[..., Any] | None], Changed], *,
+        id: str | None = None, who: str = "", op: str | None = None,
+    ) -> tuple[str, int]:  # fmt: skip
+        """See `Run.fork`: its id and its number. `change` is asked with the entry, and the step's code where
+        that is known here.
+
+        Raises:
+            RunNotFound: there is no such run. The rest as `Run.fork`.
+        """
+        view = self._view(run_id)
+        entry = forked_at(view, at)
+        changed = change(entry, self.step_of(view.row, entry.location) if entry.kind == "step" else None)
+        start = fork_start(
+            self.driver, view, entry, changed, id=id, who=who or self.who, now=self.clock.now(), token=op or uuid.uuid4().hex
+        )
+        match self.writer.write(start):
+            case Started(run=run):
+                return start.id, run
+            case Exists():
+                raise RunConflict(f"run {start.id!r} exists already. Choose another id for the fork.")
+            case other:
+                raise StoreError(f"the store answered a start with {type(other).__name__}")
 
     def tag(self, run_id: str, add: Sequence[str], remove: Sequence[str], *, who: str = "", op: str | None = None) -> Result:
         """Put tags on a run and take others off it, whatever its status. A pass that is under way does not see it.
@@ -133,9 +184,15 @@ class Desk:
         row = self.driver.get(run_id)
         if row is None:
             raise RunNotFound(f"there is no run {run_id!r}")
-        checked_tags([*(tag for tag in row.tags if tag not in remove), *add])
+        self.check_tags(checked_tags([*(tag for tag in row.tags if tag not in remove), *add]))
         wish = Tag(run=run_id, add=checked_tags(add), remove=checked_tags(remove), op=op or uuid.uuid4().hex, who=who or self.who)
         return self.writer.write(wish)
+
+    def check_tags(self, tags: Sequence[str]) -> None:
+        """Raises:
+        TooManyTags: a run may not have so many."""
+        if len(tags) > self.settings.tags:
+            raise TooManyTags(f"a run can have {self.settings.tags} tags, not {len(tags)}")
 
     def step_of(self, row: RunRow, location: str) -> Step[..., Any] | None:
         """The step whose entry stands there, where the code of the run's workflow is known here."""

@@ -2,53 +2,52 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import uuid
 from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar, cast, overload
+from datetime import datetime, timedelta
+from typing import Any, ParamSpec, TypeVar, overload
 
-import msgspec
-
+from flowkit.client.attending import health_now
+from flowkit.client.births import born_here, first_claim, id_taken
 from flowkit.client.desk import Desk
+from flowkit.client.forking import digest
+from flowkit.client.metrics import Metrics
 from flowkit.client.run import Run
 from flowkit.clock import Clock, SystemClock
-from flowkit.codec import Codec, coder
+from flowkit.codec import coder
+from flowkit.core.health import Health
 from flowkit.core.location import check_run_id, is_storable
 from flowkit.core.run import STATUSES
 from flowkit.definitions import OnError, Workflow
 from flowkit.definitions.options import count
-from flowkit.drivers import open_driver
 from flowkit.drivers.base import (
-    Claim,
     Driver,
     Exists,
     Result,
     RunQuery,
     RunRow,
-    RunView,
     Start,
     Started,
 )
-from flowkit.drivers.sealed import SealedDriver
-from flowkit.durations import epoch, size_bytes
-from flowkit.errors import RunConflict, RunNotFound, StoreError
+from flowkit.durations import epoch
+from flowkit.engine.observer import Observer
+from flowkit.errors import RunNotFound, StoreError
+from flowkit.observe.counting import Counters
 from flowkit.runtime.house import House
-from flowkit.runtime.worker import GRACE_SECONDS, Worker
+from flowkit.runtime.serving import UNVERSIONED, Rollout, read_serving
+from flowkit.runtime.worker import Worker
+from flowkit.settings import Settings
 
-__all__ = ["DEFAULT_DATABASE", "Flowkit", "RunItem", "RunPage", "open_flowkit"]
+__all__ = ["Flowkit", "RunItem", "RunPage"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Duration = float | timedelta | str
 _tagged = coder()
-
-DEFAULT_DATABASE = "flowkit.db"
-INPUT_DIGITS = 32
-"""How much of an input's digest is kept: 128 bits tell two inputs apart, and every run keeps them."""
+_DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +89,48 @@ class Flowkit:
         *,
         worker: bool = True,
         workflows: Iterable[Workflow[..., Any]] | None = None,
-        concurrency: int = 100,
+        concurrency: int | None = None,
         clock: Clock | None = None,
         on_error: OnError | None = None,
-        max_payload: int = 8_000_000,
+        max_payload: int | None = None,
         logger: logging.Logger | None = None,
-        grace: float = GRACE_SECONDS,
-        patience_seconds: float = 30.0,
+        grace: float | None = None,
+        patience_seconds: float | None = None,
         capture_logs: int | None = logging.INFO,
+        settings: Settings | None = None,
+        origin: str = "",
+        observers: Sequence[Observer] = (),
+        rollout: Rollout | None = None,
     ) -> None:
+        """What is None is as the settings say; those are the defaults if they are None themselves."""
+        self.settings = settings = Settings() if settings is None else settings
+        max_payload = settings.max_payload if max_payload is None else max_payload
         self.driver = driver
         self._pid = os.getpid()
         self.house = House(
             driver, clock or SystemClock(), on_error=on_error, logger=logger, max_payload=max_payload,
-            patience_seconds=patience_seconds, capture=capture_logs,
+            patience_seconds=patience_seconds, capture=capture_logs, settings=settings,
+            observers=observers,
         )  # fmt: skip
-        self.desk = Desk(driver, self.house.writer, workflows=workflows, max_payload=max_payload, clock=self.house.clock)
+        self.desk = Desk(
+            driver,
+            self.house.writer,
+            workflows=workflows,
+            max_payload=max_payload,
+            clock=self.house.clock,
+            settings=settings,
+            watch=self.house.watch,
+        )
+        self._counters = next((each for each in observers if isinstance(each, Counters)), None)
+        self._metrics: Metrics | None = None
         self.house.news = self.desk.bulletin.post
-        self._grace = grace
         self.worker: Worker | None = None
+        if worker and "retention" in settings.given:
+            driver.retain({key: length / _DAY for key, length in settings.retention.items()})
         if worker:
-            self.worker = Worker(self.house, self.desk.served, concurrency=concurrency)
+            self.worker = Worker(
+                self.house, self.desk.served, concurrency=concurrency, origin=origin, grace=grace, rollout=rollout or UNVERSIONED
+            )
             self.worker.start()
 
     def __enter__(self) -> Flowkit:
@@ -120,7 +140,7 @@ class Flowkit:
         self.close()
 
     def close(self) -> None:
-        """Claim nothing more, give bodies 10 s to end, give all runs back, and close the database.
+        """Claim nothing more, give bodies their grace to end, give all runs back, and close the database.
 
         In a child of `fork()` this does nothing: threads, locks and connections are the parent's.
         """
@@ -128,10 +148,16 @@ class Flowkit:
             return
         self.desk.bulletin.close()
         if self.worker is not None:
-            self.worker.stop(self._grace)
+            self.worker.stop()
             self.worker = None
         self.house.close()
         self.driver.close()
+
+    @property
+    def relieved(self) -> str:
+        """The worker of newer code that this handle's own made room for, in words; empty if it is at work, or never was."""
+        newer = None if self.worker is None else self.worker.relieved
+        return "" if newer is None else f"worker {newer.id} on {newer.host}, version {read_serving(newer.info).version}"
 
     # --- starting ---------------------------------------------------------------------------------------------------
 
@@ -154,14 +180,14 @@ class Flowkit:
         birth = self.worker if here and self.worker is not None else None
         if birth is None or not birth.reserve():
             return self._started(op, made, self.house.writer.write(op))
-        op = _born_here(op, birth, made)
+        op = born_here(op, birth, made)
         try:
             result = self.house.writer.write(op)
         except BaseException:  # whatever it was, the place kept for the run is free again
             birth.unreserve()
             raise
         if isinstance(result, Started) and result.epoch == 1:
-            birth.begin_reserved(*_first_claim(op, result, made))
+            birth.begin_reserved(*first_claim(op, result, made))
         else:
             birth.unreserve()
         return self._started(op, made, result)
@@ -170,9 +196,19 @@ class Flowkit:
     def run(self, id: str | None, workflow: Workflow[P, Coroutine[Any, Any, R]], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
     def run(self, id: str | None, workflow: Workflow[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def run(
+        self, id: str | None, workflow: Workflow[..., Coroutine[Any, Any, R]], /, *args: Any, fail_fast: Duration | None,
+        **kwargs: Any,
+    ) -> R: ...  # fmt: skip
+    @overload
+    def run(self, id: str | None, workflow: Workflow[..., R], /, *args: Any, fail_fast: Duration | None, **kwargs: Any) -> R: ...
     def run(self, id: str | None, workflow: Workflow[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # pyright: ignore[reportInconsistentOverload]  # `...` takes any P
-        """Start a run and wait for its result."""
-        return self.start(id, workflow, *args, **kwargs).result()
+        """Start a run and wait for its result, with `fail_fast` as in `Run.result`; a parameter of the workflow's own that has
+        this name gets what is given by it.
+        """
+        fail_fast = None if "fail_fast" in self.desk.meet(workflow).input.signature.parameters else kwargs.pop("fail_fast", None)
+        return self.start(id, workflow, *args, **kwargs).result(fail_fast=fail_fast)
 
     def start_many(self, starts: Iterable[tuple[str | None, Workflow[..., Any], Sequence[Any]]]) -> list[Run[Any]]:
         """Start many runs in few writes: ``(id, workflow, args)`` each. All are checked before anything is written."""
@@ -185,11 +221,13 @@ class Flowkit:
         return [self._started(op, each[0], result) for op, each, result in zip(ops, made, results, strict=True)]
 
     def _start_op(self, id: str | None, workflow: Workflow[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Start:
+        self.desk.check_tags(workflow.launch.tags)
         run_id = f"{workflow.name}-{uuid.uuid4().hex[:12]}" if id is None else check_run_id(id)
         body = workflow.input.encode(args, kwargs, limit=self.desk.max_payload)
         return Start(
-            id=run_id, workflow=workflow.name, input=body, input_hash=hashlib.sha256(body).hexdigest()[:INPUT_DIGITS],
+            id=run_id, workflow=workflow.name, input=body, input_hash=digest(body),
             tags=workflow.launch.tags, start_at=self.house.clock.now() + workflow.launch.delay, token=uuid.uuid4().hex,
+            context="" if self.house.watch is None else self.house.watch.starts(workflow.name, run_id),
         )  # fmt: skip
 
     def _started(self, op: Start, workflow: Workflow[..., Any], result: Result) -> Run[Any]:
@@ -199,7 +237,7 @@ class Flowkit:
             case Exists(same=True, run=run) if workflow.launch.if_exists == "return":
                 return Run(self.desk, op.id, run)
             case Exists(same=same, workflow=other):
-                raise _taken(op, workflow, other, same)
+                raise id_taken(op, workflow, other, same)
             case _:
                 raise StoreError(f"the store answered a start with {type(result).__name__}")
 
@@ -254,6 +292,24 @@ class Flowkit:
         page = rows[:limit]
         return RunPage([_item(row) for row in page], page[-1].seq if len(rows) > limit else None)
 
+    def health(self, workflow: str | Workflow[..., Any] | None = None) -> Health:
+        """Whether anybody serves the workflows that runs wait for, and what keeps workers from it; of all, or of one."""
+        if not isinstance(workflow, Workflow | str | None):
+            raise TypeError(f"workflow is a workflow or its name, not {workflow!r}")
+        name = workflow.name if isinstance(workflow, Workflow) else workflow
+        own = self.worker.reporter.reports() if self.worker is not None else ()
+        return health_now(self.driver, self.house.clock.now(), name, own)
+
+    def metrics(self) -> bytes:
+        """This handle's figures in Prometheus' text format: what the store says and, with ``metrics=True``, what it has counted.
+
+        Raises:
+            ModuleNotFoundError: prometheus-client is not installed.
+        """
+        if self._metrics is None:
+            self._metrics = Metrics(self, self._counters)
+        return self._metrics.text()
+
     # --- messages ---------------------------------------------------------------------------------------------------
 
     def send(self, run_id: str, name: str, data: Any = None, *, key: str | None = None) -> None:
@@ -263,101 +319,6 @@ class Flowkit:
             RunNotFound, RunConflict: there is no such run, or it has ended.
         """
         self.desk.deliver(run_id, name, data, key=key, reply=False)
-
-
-def open_flowkit(
-    url: str | Path | None = None,
-    *,
-    worker: bool = True,
-    workflows: Iterable[Workflow[..., Any]] | None = None,
-    concurrency: int = 100,
-    durability: Literal["full", "process"] = "full",
-    clock: Clock | None = None,
-    on_error: OnError | None = None,
-    max_payload: int | str = "8MB",
-    logger: logging.Logger | None = None,
-    codec: Codec | None = None,
-    capture_logs: str | int | None = "INFO",
-) -> Flowkit:
-    """Open a database, and by default work on its runs in the background.
-
-    `url` is a SQLite file, ``":memory:"``, or by default ``$FLOWKIT_DB``, else ``flowkit.db`` here. ``worker=False`` only
-    starts, sends and reads. `workflows` limits what this worker serves (default: all that are imported), `concurrency` how
-    many runs it holds in memory. `durability` ``"process"`` may lose the newest commits on power loss. `codec` encrypts or
-    compresses every value on its way to the store; all who open the database must give the same. What runs log with `logging` is
-    kept beside their history from the level `capture_logs` on, as far as its loggers let it through; None keeps none.
-
-    Raises:
-        StoreError, SchemaTooNew: the database cannot be opened. ValueError, TypeError: an argument that cannot be.
-    """
-    if durability not in ("full", "process"):
-        raise ValueError(f'durability is "full" or "process", not {durability!r}')
-    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise ValueError(f"concurrency is a number of runs, at least 1, not {concurrency!r}")
-    if on_error is not None and not callable(on_error):
-        raise TypeError(f"on_error is a function that takes the event, not {on_error!r}")
-    served = None if workflows is None else _workflows(workflows)
-    if logger is not None and not isinstance(logger, logging.Logger | logging.LoggerAdapter):
-        raise TypeError(f"logger is a logging.Logger, not {logger!r}")
-    if clock is not None and not callable(getattr(clock, "now", None)):
-        raise TypeError(f"clock is an object whose now() gives UTC epoch seconds, not {clock!r}")
-    level = _level(capture_logs)
-    limit = size_bytes(max_payload, "max_payload")
-    if limit < 1:
-        raise ValueError(f"max_payload is at least 1 byte, not {max_payload!r}")
-    target = url if url is not None else os.environ.get("FLOWKIT_DB") or DEFAULT_DATABASE
-    driver = open_driver(target, durability=durability)  # last, as nobody would close it if an argument were refused now
-    return Flowkit(
-        driver if codec is None else cast(Driver, SealedDriver(driver, codec)),
-        worker=worker,
-        workflows=served,
-        concurrency=concurrency,
-        clock=clock,
-        on_error=on_error,
-        max_payload=limit,
-        logger=logger,
-        capture_logs=level,
-    )
-
-
-def _level(given: object) -> int | None:
-    if given is None or (isinstance(given, int) and not isinstance(given, bool) and given >= 0):
-        return given
-    found = logging.getLevelNamesMapping().get(given.upper()) if isinstance(given, str) else None
-    if found is None:
-        raise ValueError(f'capture_logs is a level of logging, such as "INFO", or None for no lines, not {given!r}')
-    return found
-
-
-def _workflows(given: Iterable[object]) -> list[Workflow[..., Any]]:
-    made = []
-    for each in given:
-        if not isinstance(each, Workflow):
-            raise TypeError(f"workflows are functions decorated with @workflow, not {each!r}")
-        made.append(each)
-    return made
-
-
-def _born_here(op: Start, worker: Worker, workflow: Workflow[..., Any]) -> Start:
-    return msgspec.structs.replace(op, worker=worker.id, code=worker.code_of(workflow))
-
-
-def _first_claim(op: Start, started: Started, workflow: Workflow[..., Any]) -> tuple[Claim, Workflow[..., Any], RunView]:
-    """The claim and the view of a run that was born owned: there is nothing to load."""
-    row = RunRow(
-        seq=started.run, id=op.id, workflow=op.workflow, status="running", owner=op.worker, epoch=started.epoch, passes=1,
-        tags=tuple(op.tags), code=op.code, start_at=op.start_at,
-    )  # fmt: skip
-    claim = Claim(run=started.run, id=op.id, workflow=op.workflow, epoch=started.epoch, head=0, status="running", code=op.code)
-    return claim, workflow, RunView(row=row, input=op.input)
-
-
-def _taken(op: Start, workflow: Workflow[..., Any], other: str, same: bool) -> RunConflict:
-    if same:
-        return RunConflict(f'run {op.id!r} exists already, and the start said if_exists="reject"')
-    if other != workflow.name:
-        return RunConflict(f"run {op.id!r} exists already, as a run of workflow {other!r}. Choose another id.")
-    return RunConflict(f"run {op.id!r} exists already, with another input. Choose another id.")
 
 
 def _item(row: RunRow) -> RunItem:

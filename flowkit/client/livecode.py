@@ -10,16 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
+from flowkit.core.verdict import Replay
+
 __all__ = [
     "Answer",
     "Cause",
     "CodeInfo",
     "CodeState",
     "CodeStatus",
+    "Decides",
+    "Decision",
     "Fault",
     "LoadError",
     "Parameter",
     "ParameterKind",
+    "Pending",
     "ResolveWish",
     "SourceLine",
     "StartAnswer",
@@ -124,11 +129,26 @@ class LoadError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """Good code that waits for a person's word: what differs, and what it would do to open runs. `held_back`: until later."""
+
+    code: str
+    changes: tuple[str, ...] = ()
+    fits: int = 0
+    held: int = 0
+    unchecked: int = 0
+    causes: tuple[Cause, ...] = ()
+    notes: tuple[str, ...] = ()
+    held_back: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CodeState:
     """What is loaded now. `code` is the newest code's fingerprint, `running` the one that executes runs.
 
     `version` grows with every change of this state. `changes` are lines such as ``+ notify``; `checking`, `fits` and `held`
-    count open runs; `unchecked` those that no check reached.
+    count open runs; `unchecked` those that no check reached. `replays` are the reports of the last loads, newest first, and
+    `pending` is the code that waits to be applied.
     """
 
     version: int
@@ -148,6 +168,8 @@ class CodeState:
     found: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     can_kill: bool = False
+    replays: tuple[Replay, ...] = ()
+    pending: Pending | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,10 +185,11 @@ class StartWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolveWish:
-    """What a form gives in place of the step at `location`, which stopped `run`.
+    """What a form gives in place of the step at `location`, which stopped `run`, or for which that asks.
 
     `how` is ``value``, ``nothing``, ``error`` or ``again``; `value` and `arguments` are JSON texts. `op` makes it happen once,
-    `seen` is the head from which the form was made.
+    `seen` is the head from which the form was made. With `fork` nothing of the run is changed: it is the id of a fork that begins
+    there, and `how` may be ``message``, too, called `name` where that is given.
     """
 
     run: str
@@ -181,23 +204,32 @@ class ResolveWish:
     text: str = ""
     arguments: dict[str, str] = field(default_factory=dict)
     rollback: bool = True
+    fork: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a wish. `done`: it happened, now or when it was first asked; else `message` says why not."""
+    """What became of a wish. `done`: it happened, now or when it was first asked; else `message` says why not, and `faults`
+    what of the value that was given does not fit.
+    """
 
     outcome: Literal["done", "moved", "refused", "missing", "faulty"]
     message: str = ""
     status: str = ""
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What is wrong with one field: a parameter's name, ``id``, ``delay``, or ``""`` for the whole."""
+    """What is wrong with one field: a parameter's name, ``id``, ``delay``, or ``""`` for the whole.
+
+    `path` leads on to what is wrong inside of a parameter, such as ``items[3].when``.
+    """
 
     field: str
     message: str
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +264,23 @@ class UndoTrial:
 
     problem: str = ""
     steps: tuple[TriedStep, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What becomes of the code that waits: it takes over, is held back until later, or is thrown away."""
+
+    act: Literal["apply", "hold", "discard"]
+    code: str
+
+
+@runtime_checkable
+class Decides(Protocol):
+    """Code that waits for a person's word."""
+
+    def decide(self, decision: Decision) -> Answer:
+        """Do as decided, if it is this code that waits; may block for a moment."""
+        ...
 
 
 @runtime_checkable

@@ -11,17 +11,22 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from flowkit.client.export import Export
 from flowkit.client.facts import plain_error
 from flowkit.client.filters import RunFilter, RunList, query_of
 from flowkit.client.searching import search
 from flowkit.client.tally import Tally
 from flowkit.client.undoing import UndoMap, undo_map
+from flowkit.client.veil import HIDDEN, veil
 from flowkit.codec import describe
 from flowkit.core.bulk import Bulk
 from flowkit.core.entry import Entry, FailedAttempt, Message
+from flowkit.core.fork import Fork, read_fork
 from flowkit.core.graph import Graph
-from flowkit.core.line import Line
+from flowkit.core.health import Report
+from flowkit.core.line import BOOK, Line, book_in
 from flowkit.core.run import STATUSES
 from flowkit.definitions.manifest import Manifest, read_manifest
 from flowkit.drivers.base import BodyRef, LineQuery, RunQuery, RunRow, WorkerRow
@@ -72,6 +77,13 @@ class Body:
         """The value as plain JSON data, types described and nothing imported."""
         return None if self.data is None or self.damage else describe(self.data)
 
+    def arguments(self) -> dict[str, object]:
+        """Of an input, in which each argument is a value of its own: all of them, as `plain`."""
+        found = self.plain()
+        if not isinstance(found, dict):
+            return {}
+        return {str(name): describe(msgspec.json.encode(value)) for name, value in found.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class RunEnd:
@@ -84,11 +96,14 @@ class RunEnd:
 class Reader:
     """Looks at the database of an open `Flowkit`; writes nothing."""
 
-    def __init__(self, flowkit: Flowkit) -> None:
+    def __init__(self, flowkit: Flowkit, *, hides: bool = False) -> None:
+        """With `hides`, of errors and values only types and places are given (`veil`)."""
         self._flowkit = flowkit
-        self._driver = flowkit.driver
-        self._survey = flowkit.driver.survey() if isinstance(flowkit.driver, Surveyed) else None
-        self._tally = None if self._survey is None else Tally(self._survey.tally, self.token)
+        self._hides = hides
+        self._settings = flowkit.settings
+        self._driver = veil(flowkit.driver) if hides else flowkit.driver
+        self._survey = self._driver.survey() if isinstance(self._driver, Surveyed) else None
+        self._tally = None if self._survey is None else Tally(self._survey.tally, self.token, self._settings.counts_kept)
 
     def now(self) -> float:
         """The client's clock, epoch seconds."""
@@ -117,7 +132,7 @@ class Reader:
 
     def _sought(self, asked: RunFilter, after: int | None, limit: int) -> RunList:
         query = query_of(asked, after=after, limit=limit)
-        sought = search(self._driver, self._survey, query, error=asked.error, input=asked.input)
+        sought = search(self._driver, self._survey, query, error=asked.error, input=asked.input, seconds=self._settings.search)
         if sought.partial:
             return RunList(sought.rows, sought.next, sought.looked_at, out_of_time=True)
         cut = 0 if self._survey is None or sought.next is not None else self._survey.cut(query)
@@ -127,7 +142,11 @@ class Reader:
         """How many runs that `asked` lets through are newer than the one with seq `top`."""
         query = query_of(asked, newer_than=top, limit=limit)
         if asked.searches:
-            found = len(search(self._driver, self._survey, query, error=asked.error, input=asked.input).rows)
+            found = len(
+                search(
+                    self._driver, self._survey, query, error=asked.error, input=asked.input, seconds=self._settings.search
+                ).rows
+            )
         else:
             found = len(self._driver.runs(query))
         return Count(found, found == limit)
@@ -200,6 +219,10 @@ class Reader:
     def workers(self) -> tuple[WorkerRow, ...]:
         """Those that execute runs, dead ones included."""
         return tuple(worker for worker in self._driver.workers() if worker.kind == "worker")
+
+    def reports(self) -> tuple[Report, ...]:
+        """What keeps workers from serving, as they have told."""
+        return tuple(self._driver.reports(self.now()))
 
     def stop(self, row: RunRow) -> Stop:
         """Who stopped a run that is paused or cancelled, and when it would be due, as far as the store tells."""
@@ -300,8 +323,10 @@ class Reader:
                 if begun is not None:
                     return Body(begun[0], size=begun[1])
             if archived is not None and self._survey is not None:
-                return Body(self._survey.body_aside(ref, archived))
-            return Body(self._driver.body(ref))
+                found = self._survey.body_aside(ref, archived)
+            else:
+                found = self._driver.body(ref)
+            return Body(None, HIDDEN) if self._hides and found is not None and field != "error" else Body(found)
         except PayloadError as error:
             begun = None if self._survey is None or archived is not None else self._survey.beginning(ref, 0, _BEGINNING)
             return Body(None, str(error)) if begun is None else Body(begun[0], str(error), begun[1])
@@ -336,6 +361,10 @@ class Reader:
         except PayloadError:
             return ()
 
+    def fork(self, run: int) -> Fork | None:
+        """What makes a run a fork. Raises PayloadError if that is damaged."""
+        return read_fork(self._driver.body(BodyRef(run=run, field="fork")))
+
     # --- the log ----------------------------------------------------------------------------------------------------
 
     def lines(
@@ -349,8 +378,13 @@ class Reader:
         limit: int = 200,
     ) -> tuple[Line, ...]:
         """What a run logged, in order; `after` and `before` are as in `window`. Of one location, of no lower level, if asked."""
-        query = LineQuery(run=run, after=after, before=before, location=location, level=level, limit=limit)
+        query = LineQuery(run=run, after=max(after, BOOK), before=before, location=location, level=level, limit=limit)
         return tuple(self._driver.lines(query))
+
+    def dropped_lines(self, run: int) -> int:
+        """How many of a run's oldest lines have made room for newer ones."""
+        found = self._driver.lines(LineQuery(run=run, after=BOOK - 1, before=BOOK + 1, limit=1))
+        return book_in(found[0] if found else None).dropped
 
     def newest_line(self, run: int) -> int:
         """The number of the newest line, 0 if there is none."""

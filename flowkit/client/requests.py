@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from flowkit.client.attending import Vigil
 from flowkit.client.waits import wait_until
 from flowkit.codec import coder, rebuild
 from flowkit.core.run import TERMINAL
@@ -20,11 +21,14 @@ __all__ = ["answer_to", "failure_of"]
 _tagged = coder()
 
 
-def answer_to(message_id: str, name: str, run: Run[Any], timeout: float | timedelta | str | None = None) -> Any:
+def answer_to(
+    message_id: str, name: str, run: Run[Any], timeout: float | timedelta | str | None = None, vigil: Vigil | None = None
+) -> Any:
     """What `run` answered to the message `message_id`, called `name`.
 
     Raises:
         TimeoutError: `timeout` is over. RunFailed, RunCancelled, RunConflict: the run ended without answering.
+        Unattended: the `vigil` says that nobody works on the run.
     """
     limit = None if timeout is None else seconds(timeout, "timeout")
     desk = run.desk
@@ -36,7 +40,7 @@ def answer_to(message_id: str, name: str, run: Run[Any], timeout: float | timede
             return body, None
         return (None, row) if row is None or row.status in TERMINAL else None
 
-    found = wait_until(desk.driver, desk.bulletin, run.seq, answered, limit)
+    found = wait_until(desk.driver, desk.bulletin, run.seq, answered, limit, vigil)
     if found is None:
         raise TimeoutError(f"run {run.id!r} has not answered {name!r} after {limit:g} s; the message stays sent")
     body, row = found

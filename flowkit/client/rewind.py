@@ -27,7 +27,7 @@ from flowkit.primitives.branches import read_branches
 from flowkit.primitives.loop import read_loop
 from flowkit.primitives.messages import requeued
 
-__all__ = ["Rewind", "recovery_of", "replay_of", "resolution_of", "resolvable"]
+__all__ = ["Rewind", "after_all", "prefix_of", "recovery_of", "replay_of", "resolution_of", "resolvable"]
 
 _FAILED = ("failed", "exhausted")
 
@@ -40,6 +40,8 @@ class Rewind:
     ending: str | None = None
     clears: bool = True
     add: Sequence[Entry] = ()
+    set: Sequence[Entry] = ()
+    rolled_back: Sequence[int] = ()
     archive: Sequence[int] = ()
     requeue: Sequence[Message] = ()
     owes: int = 0
@@ -101,14 +103,15 @@ def resolution_of(view: RunView, decision: Decision, by_hand: ByHand, driver: Dr
     if decision.location not in [each.location for each in found]:
         names = ", ".join(repr(each.location) for each in found)
         raise ValueError(f"{decision.location!r} did not stop run {view.row.id!r}: it was stopped by {names}")
-    settled_at = _after(view.entries, by_hand.at)
+    settled_at = after_all(view.entries, by_hand.at)
 
     def restart(history: _History, entry: Entry) -> None:
         if entry.location != decision.location:
             history.restart(entry)
         elif by_hand.how == "again":
             history.restart(entry)
-            history.change(history.entries[entry.location], by_hand=by_hand.encode())
+            again = history.entries[entry.location]
+            history.change(again, by_hand=msgspec.structs.replace(by_hand, round=again.round).encode())
         else:
             history.change(
                 entry, status="completed" if decision.error is None else "failed", settled_at=settled_at, due_at=None, patch=None,
@@ -119,7 +122,7 @@ def resolution_of(view: RunView, decision: Decision, by_hand: ByHand, driver: Dr
     return _forward(view, driver, restart)
 
 
-def _after(entries: Iterable[Entry], now: float) -> float:
+def after_all(entries: Iterable[Entry], now: float) -> float:
     """`now`, or the next instant after the newest settlement, so that the order of completion is never lost."""
     newest = max((entry.settled_at for entry in entries if entry.settled_at is not None), default=now)
     return now if now > newest else math.nextafter(newest, math.inf)
@@ -160,6 +163,21 @@ def _requeue(view: RunView, gone: Sequence[Entry], driver: Driver) -> list[Messa
     """The messages that these entries consumed; a completable one that is still open has not left the inbox."""
     waiting = {message.seq for message in driver.inbox(view.row.seq, (), driver.limits.inbox)}
     return [message for message in requeued(gone) if message.seq not in waiting]
+
+
+def prefix_of(view: RunView, seq: int) -> tuple[list[Entry], int]:
+    """The history before the entry `seq` as another run can begin with it, and the lowest number that is not in it.
+
+    As in a replay from there, but for what is open, which is begun anew, and what was undone, which had been done by then.
+    """
+    history = _History(view.entries)
+    gone = history.cut(seq)
+    for entry in gone:
+        history.archive(entry)
+    for entry in gone:
+        history.reopen_around(entry.location)
+    history.hand_over()
+    return sorted(history.entries.values(), key=lambda entry: entry.seq), min((e.seq for e in gone), default=seq)
 
 
 class _History:
@@ -286,6 +304,18 @@ class _History:
         waits = entry.kind in ("sleep", "message") or entry.started_at is None
         status = "running" if entry.kind in COMPOSITES else "pending" if waits else "retrying" if entry.due_at else "running"
         self.change(entry, status=status, settled_at=None)
+
+    def hand_over(self) -> None:
+        """Leave only what another run can have."""
+        for entry in list(self.entries.values()):
+            if entry.status == "rolled_back":
+                self.change(entry, status="completed", rollback="owes")
+            elif self.lost_a_race(entry.location):
+                continue
+            elif entry.kind in COMPOSITES and entry.status == "cancelled":
+                self._resume(entry)
+            elif entry.kind not in COMPOSITES and (not entry.settled or entry.status == "cancelled"):
+                self.archive(entry)
 
     def reopen_around(self, location: str) -> None:
         """What settled around a location is entered again, in the scope that leads there."""

@@ -8,13 +8,17 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import UNSET
 
+from flowkit.client.attending import vigil_of
 from flowkit.client.desk import Desk
+from flowkit.client.forking import DEFAULT_REASON, Changed, changed_message
 from flowkit.client.history import HistoryEntry, Snapshot, history_of, read_error
 from flowkit.client.requests import answer_to, failure_of
 from flowkit.client.resolving import decided
 from flowkit.client.waits import wait_until
 from flowkit.codec import coder
+from flowkit.core.entry import Entry
 from flowkit.core.run import TERMINAL
+from flowkit.definitions.steps import Step
 from flowkit.drivers.base import BodyRef, Ended, RunRow, Verb
 from flowkit.durations import seconds
 from flowkit.engine.state import decoded_state
@@ -54,15 +58,17 @@ class Run(Generic[R]):
         """`pending`, `running`, `sleeping`, `rolling_back`, `completed`, `failed`, `cancelled`, `paused` or `blocked`."""
         return self._row().status
 
-    def result(self, timeout: Duration | None = None) -> R:
-        """What the workflow returned, waiting for it.
+    def result(self, timeout: Duration | None = None, *, fail_fast: Duration | None = None) -> R:
+        """What the workflow returned, waiting for it; with `fail_fast` only as long as somebody works on the run.
 
         Raises:
             RunFailed, RunCancelled: how the run ended. HistoryDiverged: it is blocked since code and history do not fit.
-            RunConflict: it is quarantined. TimeoutError: `timeout` is over.
+            RunConflict: it is quarantined. TimeoutError: `timeout` is over. Unattended: for `fail_fast` no live worker has
+            served the workflow well; the run stays.
         """
+        vigil = vigil_of(self.desk, self.seq, fail_fast)
         limit = None if timeout is None else seconds(timeout, "timeout")
-        ended = wait_until(self.desk.driver, self.desk.bulletin, self.seq, self._ended, limit)
+        ended = wait_until(self.desk.driver, self.desk.bulletin, self.seq, self._ended, limit, vigil)
         if ended is None:
             raise TimeoutError(f"run {self.id!r} has not ended after {limit:g} s; it is {self.status()}")
         if ended.status == "completed":
@@ -143,14 +149,15 @@ class Run(Generic[R]):
         """
         self.desk.deliver(self.id, name, data, key=key, reply=False)
 
-    def request(self, name: str, data: Any = None, *, timeout: Duration | None = None) -> Any:
+    def request(self, name: str, data: Any = None, *, timeout: Duration | None = None, fail_fast: Duration | None = None) -> Any:
         """Send a message and wait for the receiver's `complete(response)`.
 
         Raises:
             TimeoutError: `timeout` is over; the message stays sent. RunFailed, RunCancelled, RunConflict: the run ended
-            without answering.
+            without answering. Unattended: as in `result`; the message stays sent.
         """
-        return answer_to(self.desk.deliver(self.id, name, data, key=None, reply=True), name, self, timeout)
+        vigil = vigil_of(self.desk, self.seq, fail_fast)
+        return answer_to(self.desk.deliver(self.id, name, data, key=None, reply=True), name, self, timeout, vigil)
 
     # --- verbs ------------------------------------------------------------------------------------------------------
 
@@ -194,14 +201,17 @@ class Run(Generic[R]):
         value: Any = UNSET,
         error: BaseException | None = None,
         again: bool = False,
+        real: bool = False,
         args: Mapping[str, Any] | None = None,
         rollback: bool = True,
     ) -> None:
-        """Give the outcome of the step that stopped a failed run, and let the run go on; the rest is as in `recover`.
+        """Give the outcome of the step that stopped a failed run, or that a fork asks for, and let the run go on; the rest is as
+        in `recover`.
 
         Exactly one of: its `value` (None: nothing), the `error` that the workflow sees as its terminal failure, or `again`,
-        which `args` (parameter → value) do with other arguments. `step` is its location, needed where several stopped the
-        run. The step's rollback gets the value, unless `rollback` is False. `reason` is kept in the entry.
+        which `args` (parameter → value) do with other arguments; for what a fork asks that is called `real`. `step` is its
+        location, needed where there are several. The step's rollback gets the value, unless `rollback` is False. `reason` is
+        kept in the entry. Where a fork asks for a rollback, it is called for `real`, or with any value taken for done.
 
         Raises:
             RunConflict: the run is not failed, no step stopped it, or it has begun to be rolled back. ValueError: another
@@ -211,11 +221,58 @@ class Run(Generic[R]):
             self.id,
             step,
             lambda location, code: decided(
-                location, code, reason=reason, value=value, error=error, again=again, args=args, rollback=rollback,
+                location, code, reason=reason, value=value, error=error, again=again or real, args=args, rollback=rollback,
                 limit=self.desk.max_payload,
             ),
         )  # fmt: skip
         self.desk.bulletin.post(self.seq)
+
+    def fork(
+        self,
+        at: str | int,
+        *,
+        value: Any = UNSET,
+        error: BaseException | None = None,
+        message: Any = UNSET,
+        name: str | None = None,
+        id: str | None = None,
+        reason: str = DEFAULT_REASON,
+    ) -> Run[R]:
+        """A new run with this one's history before the entry `at` (its location or `seq`), and that entry changed: the `value` or
+        `error` of a step, or the data of the `message` that a receive took (`name` where it took none, or another).
+
+        The fork is fenced: it takes from this run what is equal, and where it would do anything else it pauses and asks, to be
+        answered with `resolve`. It has the tag ``fork``. This run stays as it is.
+
+        Raises:
+            ValueError: no such entry, one that cannot be changed, or not exactly one change. PayloadError: the value does not fit
+            the step's annotation. RunConflict: the id is taken.
+        """
+        now, limit = self.desk.clock.now(), self.desk.max_payload
+
+        def change(entry: Entry, code: Step[..., Any] | None) -> Changed:
+            if entry.kind == "message":
+                if message is UNSET or value is not UNSET or error is not None:
+                    raise ValueError(f"{entry.location!r} is a receive: give its message=")
+                return changed_message(entry, message, name, reason, now, limit)
+            if message is not UNSET or name is not None:
+                raise ValueError(f"{entry.location!r} is a step: give its value= or error=")
+            return Changed.of(
+                decided(
+                    entry.location,
+                    code,
+                    reason=reason,
+                    value=value,
+                    error=error,
+                    again=False,
+                    args=None,
+                    rollback=True,
+                    limit=limit,
+                )
+            )
+
+        made, seq = self.desk.fork(self.id, at, change, id=id)
+        return Run(self.desk, made, seq, created=True)
 
     def _steer(self, verb: Verb) -> None:
         if not isinstance(self.desk.steer(self.id, verb), Ended):

@@ -17,9 +17,8 @@ from flowkit.drivers.sealed import SealedDriver
 from flowkit.drivers.survey import Survey
 from flowkit.errors import PayloadError
 
-__all__ = ["SEARCH_SECONDS", "Sought", "search"]
+__all__ = ["Sought", "search"]
 
-SEARCH_SECONDS = 0.15
 _PAGES = (10, 50, 200, 500)
 """How many runs are looked at between two looks at the clock: few at first, since one input may be megabytes."""
 
@@ -38,7 +37,7 @@ class Sought:
 
 def search(
     driver: Driver, survey: Survey | None, query: RunQuery, *, error: str | None = None, input: str | None = None,
-    seconds: float = SEARCH_SECONDS,
+    seconds: float,
 ) -> Sought:  # fmt: skip
     """The first `query.limit` runs that `query` lets through and that hold these texts."""
     deadline = time.monotonic() + seconds

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import msgspec
 
+from flowkit.client.answering import answer_of, questions
 from flowkit.client.resolving import Decision
 from flowkit.client.rewind import Rewind, recovery_of, replay_of, resolution_of
 from flowkit.core.change import Change, Finish
@@ -58,13 +59,21 @@ def resolve_run(
     op: str | None = None,
     head: int | None = None,
 ) -> Result | None:
-    """A failed run goes on with what a person gave for the step that stopped it; `op` and `head` as in `recover_run`."""
+    """A failed run goes on with what a person gave for the step that stopped it, or a fork with the answer to what it asks; `op`
+    and `head` as in `recover_run`.
+    """
     given = decision.output is not None, decision.error is not None
     by_hand = ByHand(
         how="value" if given[0] else "error" if given[1] else "again", reason=decision.reason, at=now, who=who,
         args=decision.args, unchecked=decision.unchecked,
     )  # fmt: skip
-    return _rewind(driver, writer, run_id, who, "resolve", lambda view: resolution_of(view, decision, by_hand, driver), op, head)
+
+    def plan(view: RunView) -> Rewind:
+        if questions(view):
+            return answer_of(view, decision, by_hand)
+        return resolution_of(view, decision, by_hand, driver)
+
+    return _rewind(driver, writer, run_id, who, "resolve", plan, op, head)
 
 
 def _rewind(
@@ -100,6 +109,7 @@ def _change(view: RunView, rewind: Rewind, bump: str, op: str, who: str) -> Chan
     row = view.row
     return Change(
         run=row.seq, epoch=row.epoch, head=row.head, bump=bump, op=op, who=who, add=rewind.add, archive=rewind.archive,
+        set=rewind.set, rolled_back=rewind.rolled_back,
         requeue=rewind.requeue, entries=row.entries, seen=0, owes=rewind.owes, status=rewind.status, ending=rewind.ending,
         calms=True, finish=Finish() if rewind.clears else None, state=rewind.state,
         current=None if rewind.clears else row.current, error_line=None if rewind.clears else row.error_line,

@@ -1,7 +1,7 @@
 """Exact counts of all runs, made beside whoever asks, and kept.
 
 Counting a million runs takes longer than a page may take, so nobody waits for it: who asks gets the last count there is, and
-by asking has a new one begun if that is old and the database has changed. A count stands for at least five seconds, and for
+by asking has a new one begun if that is old and the database has changed. A count stands for some seconds, and for at least
 a hundred times as long as it took.
 """
 
@@ -13,16 +13,16 @@ from collections.abc import Callable, Mapping
 
 from flowkit.errors import FlowkitError
 
-__all__ = ["KEPT_SECONDS", "Tally"]
+__all__ = ["Tally"]
 
-KEPT_SECONDS = 5.0
 _SHARE = 100
 
 
 class Tally:
-    """`count` makes a count, `token` differs when anything may have changed since. Thread-safe."""
+    """`count` makes a count that stands for `kept` seconds, `token` differs when anything may have changed since. Thread-safe."""
 
-    def __init__(self, count: Callable[[], Mapping[str, int]], token: Callable[[], int]) -> None:
+    def __init__(self, count: Callable[[], Mapping[str, int]], token: Callable[[], int], kept: float) -> None:
+        self._kept = kept
         self._count = count
         self._token = token
         self._lock = threading.Lock()
@@ -50,5 +50,5 @@ class Tally:
             pass  # the file is locked or closed: the last count stands, and it is tried again when that is due
         ended = time.monotonic()
         with self._lock:
-            self._again_at = ended + max(KEPT_SECONDS, _SHARE * (ended - began))
+            self._again_at = ended + max(self._kept, _SHARE * (ended - began))
             self._counting = False

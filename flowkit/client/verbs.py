@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from flowkit.client.answering import questions
 from flowkit.client.facts import loop_facts
-from flowkit.client.livecode import Answer, ResolveWish
+from flowkit.client.forking import ForkForm, changed_outside
+from flowkit.client.livecode import Answer, Fault, ResolveWish
 from flowkit.client.resolving import Form, decided_outside
 from flowkit.client.rewind import Rewind, recovery_of, replay_of, resolvable
 from flowkit.client.steering import recover_run, replay_run
 from flowkit.client.undoing import UndoMap, undo_map
-from flowkit.codec import coder
+from flowkit.codec import coder, faults_of
 from flowkit.core.entry import Entry
 from flowkit.core.location import check_key, check_name
 from flowkit.core.run import OPEN
@@ -100,9 +102,13 @@ class Verbs:
         return self._posted(id, result)
 
     def resolve(self, wish: ResolveWish) -> Answer:
-        """As `Run.resolve`, with values as JSON texts; they are checked where the code of the run's workflow is known here."""
+        """As `Run.resolve`, with values as JSON texts; they are checked where the code of the run's workflow is known. A wish
+        for a fork: as `Run.fork`.
+        """
         desk = self._flowkit.desk
         try:
+            if wish.fork:
+                return self._forked(wish)
             form = _form_of(wish)
             result = desk.resolve(
                 wish.run, wish.location, lambda location, step: decided_outside(location, step, form, desk.max_payload),
@@ -112,9 +118,27 @@ class Verbs:
             return Answer("missing", str(error))
         except RunConflict as error:
             return Answer("refused", str(error))
-        except (PayloadError, ValueError, TypeError, RecursionError) as error:
+        except PayloadError as error:
+            found = faults_of(error) if wish.how == "value" else ()
+            faults = tuple(Fault(field="value", path=path, message=why) for path, why in found)
+            return Answer("faulty", str(error), faults=faults)
+        except (ValueError, TypeError, RecursionError) as error:
             return Answer("faulty", str(error))
         return self._posted(wish.run, result)
+
+    def _forked(self, wish: ResolveWish) -> Answer:
+        desk = self._flowkit.desk
+        value = _parsed(wish.value, "the value") if wish.how in ("value", "message") else None
+        form = ForkForm(
+            how=wish.how, reason=wish.reason, value=value, type=wish.type, text=wish.text, name=wish.name or None
+        )  # fmt: skip
+        now = desk.clock.now()
+        _, seq = desk.fork(
+            wish.run, wish.location, lambda entry, step: changed_outside(entry, step, form, now, desk.max_payload),
+            id=wish.fork, who=wish.who or self.who, op=wish.op,
+        )  # fmt: skip
+        desk.bulletin.post(seq)
+        return Answer("done", status="pending")
 
     def tag(self, id: str, op: str, add: Sequence[str], remove: Sequence[str]) -> Answer:
         """Put tags on a run and take others off it, once."""
@@ -175,12 +199,12 @@ class Verbs:
         return _planned(view, lambda: recovery_of(view, self._flowkit.driver), f"the run is {view.row.status}, not failed")
 
     def resolvable(self, id: str) -> tuple[int, ...] | str:
-        """The seqs of the steps whose outcome can be given, or why there is none."""
+        """The seqs of the steps whose outcome can be given, or for which a fork asks; or why there is none."""
         view = self._view(id)
         if view is None:
             return f"there is no run {id!r}"
         try:
-            return tuple(entry.seq for entry in resolvable(view))
+            return tuple(entry.seq for entry in questions(view) or resolvable(view))
         except RunConflict as error:
             return str(error)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TypeVar
 
+from flowkit.client.attending import Vigil
 from flowkit.drivers.base import Driver
 from flowkit.errors import StoreError
 
@@ -19,16 +20,15 @@ __all__ = ["Bulletin", "gone", "wait_until"]
 
 T = TypeVar("T")
 
-LOOK_SECONDS = 0.02
-
 gone: ContextVar[threading.Event | None] = ContextVar("flowkit_gone", default=None)
 """Set once nobody wants the answer any more."""
 
 
 class Bulletin:
-    """Tells those who wait for a run that this process has changed it."""
+    """Tells those who wait for a run that this process has changed it; every `look` seconds they look what others have done."""
 
-    def __init__(self) -> None:
+    def __init__(self, look: float) -> None:
+        self.look = look
         self._lock = threading.Lock()
         self._waiting: dict[int, list[threading.Event]] = {}
         self.closed = False
@@ -65,11 +65,14 @@ class Bulletin:
                 self._waiting.pop(run, None)
 
 
-def wait_until(driver: Driver, bulletin: Bulletin, run: int, look: Callable[[], T | None], timeout: float | None) -> T | None:
+def wait_until(
+    driver: Driver, bulletin: Bulletin, run: int, look: Callable[[], T | None], timeout: float | None,
+    vigil: Vigil | None = None,
+) -> T | None:  # fmt: skip
     """What `look` finds, asked whenever something may have changed; None when `timeout` seconds are over.
 
     Raises:
-        StoreError: the handle was closed meanwhile.
+        StoreError: the handle was closed meanwhile. Unattended: the `vigil` says that nobody works on the run.
     """
     if (found := look()) is not None:  # most often, where many are waited for one after the other
         return found
@@ -89,13 +92,15 @@ def wait_until(driver: Driver, bulletin: Bulletin, run: int, look: Callable[[], 
                 return found
             if told:
                 continue
-            while not event.is_set() and driver.token() == token:
+            if vigil is not None:
+                vigil.look()
+            while not event.is_set() and driver.token() == token and not (vigil is not None and vigil.is_due()):
                 if unwanted is not None and unwanted.is_set():
                     return None
                 left = None if end is None else end - time.monotonic()
                 if left is not None and left <= 0:
                     return look()
-                event.wait(LOOK_SECONDS if left is None else min(LOOK_SECONDS, left))
+                event.wait(bulletin.look if left is None else min(bulletin.look, left))
             if end is not None and time.monotonic() >= end:
                 return look()
     finally:

@@ -14,18 +14,16 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec.structs import replace
 
-from flowkit.client.bulk import HOLD_SECONDS, following
+from flowkit.client.bulk import following
 from flowkit.client.bulk_piece import Outcome, do_piece
 from flowkit.core.bulk import Bulk
 from flowkit.drivers.base import Kept, SaveBulk
+from flowkit.durations import format_seconds
 
 if TYPE_CHECKING:
     from flowkit.client.handle import Flowkit
 
-__all__ = ["HOLD_SECONDS", "STALE_SECONDS", "Walker"]
-
-STALE_SECONDS = 30 * 86_400.0
-"""A bulk that nobody has carried on for so long is stopped: what it has done may be forgotten, and would be done again."""
+__all__ = ["Walker"]
 
 PIECE = 100
 LONG_PIECE = 10
@@ -40,6 +38,7 @@ class Walker:
     def __init__(self, flowkit: Flowkit) -> None:
         self._flowkit = flowkit
         self._driver = flowkit.driver
+        self._hold, self._stale = flowkit.settings.bulk_hold, flowkit.settings.bulk_stale
         self.holder = uuid.uuid4().hex
 
     def walk(
@@ -62,9 +61,9 @@ class Walker:
         now = self._now()
         if not bulk.is_open or (bulk.holder != self.holder and bulk.held_until > now):
             return None
-        if now - bulk.updated_at > STALE_SECONDS:
-            return self._save(_ended(bulk, "stopped", now, "nobody carried it on for 30 days"))
-        return self._save(replace(bulk, holder=self.holder, held_until=now + HOLD_SECONDS))
+        if now - bulk.updated_at > self._stale:  # what it has done may be forgotten, and would be done again
+            return self._save(_ended(bulk, "stopped", now, f"nobody carried it on for {format_seconds(self._stale)}"))
+        return self._save(replace(bulk, holder=self.holder, held_until=now + self._hold))
 
     def give_up(self, bulk: Bulk, reason: str) -> None:
         """Stop a bulk that cannot be carried on."""
@@ -78,7 +77,7 @@ class Walker:
         now = self._now()
         if held.state == "stopping":
             return self._written(held, _ended(counted, "stopped", now))
-        moved = replace(counted, plan=held.plan[size:], held_until=now + HOLD_SECONDS)
+        moved = replace(counted, plan=held.plan[size:], held_until=now + self._hold)
         return self._written(held, moved if moved.plan else self._planned(moved, now))
 
     def _planned(self, bulk: Bulk, now: float) -> Bulk:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from flowkit.codec import builtin as builtin  # fills the tables of the tagger, as `records` does
 from flowkit.codec.coding import Coder, coder
 from flowkit.codec.describe import describe
-from flowkit.codec.outside import read_outside
+from flowkit.codec.outside import faults_of, read_outside
 from flowkit.codec.plain import MAX_DEPTH
 from flowkit.codec.protocol import Codec
 from flowkit.codec.signature import SignatureCoders, signature_coders
@@ -26,6 +26,7 @@ __all__ = [
     "decode_error",
     "describe",
     "encode_error",
+    "faults_of",
     "read_outside",
     "rebuild",
     "signature_coders",

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flowkit.codec.coding import Coder
-from flowkit.codec.plain import to_json
+from flowkit.codec.plain import key_segment, to_json
+from flowkit.errors import PayloadError
 
-__all__ = ["read_outside"]
+__all__ = ["faults_of", "read_outside"]
 
 _AS_PLAIN = b" "
 """Before a body: the codec's own documents are known by their first bytes, so this one is read as plain JSON."""
@@ -28,6 +29,34 @@ def read_outside(coder: Coder, document: object) -> Any:
     value = coder.decode(_AS_PLAIN + to_json(document))
     _complete(value)
     return value
+
+
+def faults_of(error: PayloadError) -> tuple[tuple[str, str], ...]:
+    """What is wrong with a document that `read_outside` refused: paths such as ``items[3].when``, empty for the whole, and why.
+
+    msgspec stops at the first fault; a pydantic model names all of its own.
+    """
+    inner: BaseException | None = error
+    while isinstance(inner, PayloadError) and isinstance(inner.__cause__, PayloadError):
+        inner = inner.__cause__
+    base = error.path.removeprefix("$")
+    found = _of_model(inner.__cause__ if inner is not None else None)
+    if not found:
+        why = str(inner).partition(": ")[2] or str(inner)
+        return ((base.removeprefix("."), why),)
+    return tuple(((base + path).removeprefix("."), why) for path, why in found)
+
+
+def _of_model(cause: BaseException | None) -> list[tuple[str, str]]:
+    """The faults that a pydantic model has found, out of the error that msgspec raises from it."""
+    said = cause.__cause__ if cause is not None else None
+    if said is None or not type(said).__module__.startswith("pydantic") or not hasattr(said, "errors"):
+        return []
+    return [("".join(_step(each) for each in fault["loc"]), f"{fault['msg']}.") for fault in said.errors(include_context=False)]
+
+
+def _step(key: object) -> str:
+    return f"[{key}]" if type(key) is int else key_segment(key)
 
 
 def _complete(value: object) -> None:

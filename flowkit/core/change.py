@@ -49,6 +49,8 @@ class Outgoing(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body: bytes
     key: str | None = None
     sender: str = ""
+    context: str = ""
+    """The trace that it was sent in, as the tracer of its sender wrote it."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -114,3 +116,5 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     finish: Finish | None = None
     release: bool = False
     """Give the lease up: no owner afterwards. Implied by `park` and `bump`; used with a final status or an evict."""
+    context: str = ""
+    """What the next claim brings along for the tracer, in place of what this one brought; empty: the same."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from flowkit.core.entry import Entry
 from flowkit.core.location import MAX_NAME, nested, split
 from flowkit.durations import utc_text
-from flowkit.errors import DuplicateName, EntryInProgress, HistoryDiverged, PayloadError
+from flowkit.errors import DuplicateName, EntryInProgress, HistoryDiverged, LimitReached, PayloadError
 
 if TYPE_CHECKING:
     from flowkit.core.journal import Visits
@@ -21,6 +21,7 @@ __all__ = [
     "left_running",
     "never_awaited",
     "other_kind",
+    "outgrown",
     "refused",
     "removed_line",
     "too_late",
@@ -28,6 +29,8 @@ __all__ = [
     "unvisited",
     "version_line",
 ]
+
+L = TypeVar("L", bound=LimitReached)
 
 _CALLS = {
     "step": "step", "sleep": "sleep", "message": "receive", "send": "send", "loop": "loop", "join": "join",
@@ -62,6 +65,15 @@ def refused(ledger: Ledger, location: str, what: str, source: str) -> HistoryDiv
         location=location,
         source=source,
     )
+
+
+def outgrown(kind: type[L], ledger: Ledger, location: str, what: str, setting: str, source: str) -> L:
+    """The run is at a limit; `what` says at which, `setting` how it is called."""
+    return kind(
+        f"run {ledger.run_id} is blocked at `{location}`: {what}" + (f", {source}" if source else "") + "\n"
+        f"Mend the code, or raise the setting {setting} and resume() the run; it goes on where it stands. Nothing was undone.",
+        setting=setting, run_id=ledger.run_id, location=location, source=source,
+    )  # fmt: skip
 
 
 def unreadable(run_id: str, location: str, error: PayloadError, source: str) -> HistoryDiverged:

@@ -72,7 +72,9 @@ class FailedAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A message in a run's inbox. `seq` is its place there; `reply` says that the sender waits for an answer."""
+    """A message in a run's inbox. `seq` is its place there; `reply` says that the sender waits for an answer; `context` is the
+    trace it was sent in.
+    """
 
     seq: int
     id: str
@@ -82,3 +84,4 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sender: str = ""
     key: str | None = None
     reply: bool = False
+    context: str = ""

@@ -68,6 +68,8 @@ class Journal:
             DuplicateName, HistoryDiverged: code and history do not fit, or the code breaks a rule of its own.
         """
         with self.ledger.lock:
+            if self.trial is not None and kind in _EXEMPT and self.trial.without and where() in self.trial.without:
+                raise Skipped
             if self.trial is not None and kind == "step" and name in self.trial.renamed:
                 name, explicit = self.trial.renamed[name], True
             name = self._take_name(visits, kind, name, explicit, where)
@@ -126,6 +128,16 @@ class Journal:
     def unvisited(self, visits: Visits) -> bool:
         """Whether the scope has recorded children that this pass has not met."""
         return bool(visits.strays)
+
+    def begins_numbers(self, location: str) -> bool:
+        """Whether it is the first of calls that are told apart by number. A check alone asks: no other pass has time for it."""
+        return self.trial is not None and f"{location}#2" in self.ledger.entries
+
+    def notes_moved(self, location: str) -> bool:
+        """Whether a check is told that this call got other arguments than were recorded, and not the log."""
+        if self.trial is not None:
+            self.trial.moved.append(location)
+        return self.trial is not None
 
     def _take_name(self, visits: Visits, kind: str, name: str, explicit: bool, where: Callable[[], str]) -> str:
         used = visits.used

@@ -88,6 +88,7 @@ class Ledger:
         crashes: int = 0,
         awaits: bool = False,
         latest: float = 0.0,
+        context: str = "",
     ) -> None:
         self.run = run
         self.run_id = run_id
@@ -98,6 +99,7 @@ class Ledger:
         self.crashes = crashes
         self.awaits = awaits
         """Whether the workflow is async, so that lines to paste can say `await`."""
+        self.context = context
         self.owes = 0
         self.version = 0
         self.taken_version = 0
@@ -346,7 +348,7 @@ class Ledger:
                 sends=tuple(batch.sends.values()), state=batch.state, entries=self.last, seen=self.seen, owes=self.owes,
                 status=status, ending=ending, calms=batch.settles or park is not None, park=park, finish=finish,
                 release=release, current=self.current, attempts=self.attempts,
-                attempts_max=self.attempts_max, error_line=self.error_line,
+                attempts_max=self.attempts_max, error_line=self.error_line, context=self.context if park is not None else "",
             )  # fmt: skip
 
     def _drop_staged(self) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "check_key",
     "check_name",
     "check_run_id",
+    "check_version",
     "is_storable",
     "nested",
     "split",
@@ -55,6 +56,15 @@ def check_run_id(run_id: object) -> str:
     if checked[0] == "~":
         raise InvalidName(f"run id {checked!r} begins with '~'. Choose another run id.")
     return checked
+
+
+def check_version(version: object) -> str:
+    """Return `version` if code may carry it: text of 1 to 200 characters.
+
+    Raises:
+        InvalidName: empty, too long, control characters, lone surrogates.
+    """
+    return _check_text(version, "version")
 
 
 def check_key(key: str | None) -> str | None:

@@ -13,7 +13,7 @@ import msgspec
 
 from flowkit.errors import Evicted, HistoryDiverged, RollbackCheckpointError, ScopeClosed, Suspended
 
-__all__ = ["Done", "Failed", "Outcome", "Place", "TimedOut", "Wake", "decisive", "merge_wakes", "unwrap"]
+__all__ = ["Done", "Failed", "Outcome", "Place", "TimedOut", "Wake", "decisive", "merge_wakes", "sooner", "unwrap"]
 
 T = TypeVar("T", covariant=True)
 
@@ -58,26 +58,34 @@ class Place(msgspec.Struct, frozen=True, gc=False):
 class Wake(msgspec.Struct, frozen=True):
     """What a strand waits for: an instant in epoch seconds, message names (``("*",)``: any), or both.
 
-    `place` is the entry that waits; a merged wake has none.
+    `place` is the entry that waits; a merged wake has none. `asks`: only a person's answer ends this wait.
     """
 
     at: float | None = None
     names: tuple[str, ...] | None = None
     place: Place | None = None
+    asks: bool = False
 
 
 def merge_wakes(wakes: Iterable[Wake]) -> Wake:
-    """What a run waits for whose branches wait for `wakes`: the earliest instant and all the names."""
+    """What a run waits for whose branches wait for `wakes`: the earliest instant, all the names, a person if one of them does."""
     at: float | None = None
     names: set[str] | None = None
+    asks = False
     for wake in wakes:
+        asks = asks or wake.asks
         if wake.at is not None:
             at = wake.at if at is None else min(at, wake.at)
         if wake.names is not None:
             names = (names or set()) | set(wake.names)
     if names is not None and "*" in names:
         names = {"*"}
-    return Wake(at, None if names is None else tuple(sorted(names)))
+    return Wake(at, None if names is None else tuple(sorted(names)), asks=asks)
+
+
+def sooner(first: float | None, second: float | None) -> float | None:
+    """The earlier of two instants, either of which may not be set."""
+    return second if first is None else first if second is None else min(first, second)
 
 
 def decisive(errors: Iterable[BaseException]) -> BaseException | None:

@@ -20,18 +20,21 @@ MAX_REASON = 2_000
 
 
 class ByHand(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """`how`: the outcome was given (``value``, ``error``), or the body is to be tried again (``again``).
+    """`how`: the outcome was given (``value``, ``error``), or the body is to be tried again (``again``). In a fork it may also be
+    done for ``real``, and the rollback called (``undo``) or taken for done (``undone``).
 
     `at` is epoch seconds. `args` are encoded values by parameter, which replace those that the code passes. `unchecked`: no
-    code was at hand to tell whether the outcome fits the step, and whether that has a rollback.
+    code was at hand to tell whether the outcome fits the step, and whether that has a rollback. `round` is that of the entry for
+    which it was said: what a person allowed is not allowed any more once the entry starts over.
     """
 
-    how: Literal["value", "error", "again"]
+    how: Literal["value", "error", "again", "real", "undo", "undone"]
     reason: str
     at: float
     who: str = ""
     args: Mapping[str, msgspec.Raw] = {}
     unchecked: bool = False
+    round: int = 0
 
     def encode(self) -> bytes:
         """As an entry keeps it."""

@@ -17,7 +17,7 @@ _TURN = re.compile(r"(^|/)~\d+(?=/|$)")
 
 
 class Skipped(Exception):
-    """The call stands behind a gate that this run does not pass: it is worth None."""
+    """The call is not made: it stands behind a gate that this run does not pass, or is done without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,18 @@ class Called:
 @dataclass(frozen=True, slots=True)
 class Trial:
     """`removed` are patterns of locations, `guarded` such with the ``file:line`` of the call behind the gate, `renamed` new names
-    of steps with the old ones, which they are given explicitly. `calls` are those made so far, in order, without the `skipped`
-    ones; `effects` those that the code was kept from having.
+    of steps with the old ones, which they are given explicitly. `without` are the ``file:line`` of `removed()` and `version()`
+    calls that are passed over as if they were not there. `calls` are those made so far, in order, without the `skipped` ones;
+    `moved` are those that got other arguments than were recorded; `effects` those that the code was kept from having.
     """
 
     removed: frozenset[str] = frozenset()
     renamed: Mapping[str, str] = field(default_factory=dict)
     guarded: frozenset[tuple[str, str]] = frozenset()
+    without: frozenset[str] = frozenset()
     calls: list[Called] = field(default_factory=list)
     skipped: list[Called] = field(default_factory=list)
+    moved: list[str] = field(default_factory=list)
     effects: list[BaseException] = field(default_factory=list)
 
 

@@ -23,7 +23,8 @@ P = ParamSpec("P")
 R = TypeVar("R", covariant=True)
 
 DEFAULT_MAX_CRASHES = 10
-_MAX_TAGS = 20
+_MAX_TAGS = 100
+"""The most that the setting `tags`, which is looked at when a run starts, may allow."""
 _MAX_TAG = 100
 
 
@@ -47,11 +48,14 @@ class Workflow(Generic[P, R]):
         on_error: OnError | None = None,
         max_crashes: int = DEFAULT_MAX_CRASHES,
         launch: LaunchOptions | None = None,
+        deadline: float | None = None,
     ) -> None:
+        """`deadline` is seconds; 0 is no end, None is as the setting says."""
         self.function = function
         self.name = function_name(function, "workflow") if name is None else check_name(name, "workflow name")
         self.on_error = on_error
         self.max_crashes = max_crashes
+        self.deadline = deadline
         self.launch = launch or LaunchOptions()
         self.awaits = is_async(function)
         self.input = InputCodec(function)
@@ -74,7 +78,10 @@ class Workflow(Generic[P, R]):
             delay=self.launch.delay if delay is None else seconds(delay, "delay"),
             if_exists=self.launch.if_exists if if_exists is None else _if_exists(if_exists),
         )
-        return Workflow(self.function, name=self.name, on_error=self.on_error, max_crashes=self.max_crashes, launch=launch)
+        return Workflow(
+            self.function, name=self.name, on_error=self.on_error, max_crashes=self.max_crashes, launch=launch,
+            deadline=self.deadline,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"<workflow {self.name!r}>"
@@ -89,6 +96,7 @@ def workflow(
     on_error: OnError | None = ...,
     max_crashes: int = ...,
     tags: Sequence[str] = ...,
+    deadline: Duration | None = ...,
 ) -> Callable[[Callable[P, R]], Workflow[P, R]]: ...
 def workflow(
     function: Callable[..., Any] | None = None,
@@ -98,11 +106,13 @@ def workflow(
     on_error: OnError | None = None,
     max_crashes: int = DEFAULT_MAX_CRASHES,
     tags: Sequence[str] = (),
+    deadline: Duration | None = None,
 ) -> Any:
     """Make a function a workflow: its runs are recorded and resume where they stood.
 
     `on_error` is told of each failure once it is durable. A run whose process died `max_crashes` times in a row without
-    progress is quarantined.
+    progress is quarantined. One that is not over `deadline` after its start fails with `DeadlineExceeded`, be it asleep, and is
+    rolled back (default: the setting; 0: no end).
 
     Raises:
         TypeError, ValueError, InvalidName: an option that cannot be.
@@ -112,11 +122,12 @@ def workflow(
     if name is not None:
         check_name(name, "workflow name")
     launch = LaunchOptions(tags=checked_tags(tags))
+    length = None if deadline is None else seconds(deadline, "deadline")
 
     def decorate(real: Callable[..., Any]) -> Workflow[..., Any]:
         if not callable(real) or isinstance(real, Step):
             raise TypeError(f"a workflow is made of a function, not of {real!r}")
-        made = Workflow(real, name=name, on_error=on_error, max_crashes=max_crashes, launch=launch)
+        made = Workflow(real, name=name, on_error=on_error, max_crashes=max_crashes, launch=launch, deadline=length)
         registry.remember(made)
         return made
 
@@ -137,12 +148,12 @@ def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
     """The tags that a run may have, each once.
 
     Raises:
-        TypeError, ValueError, InvalidName: more than 16 of them, or one that cannot be.
+        TypeError, ValueError, InvalidName: more than can ever be allowed, or one that cannot be.
     """
     if isinstance(tags, str):
         raise TypeError(f"tags is a sequence of names, not the text {tags!r}: write ({tags!r},)")
     if len(tags) > _MAX_TAGS:
-        raise ValueError(f"a run can have {_MAX_TAGS} tags, not {len(tags)}")
+        raise ValueError(f"a run can never have more than {_MAX_TAGS} tags, not {len(tags)}")
     checked = tuple(dict.fromkeys(check_name(tag, "tag") for tag in tags))
     for tag in checked:
         if len(tag) > _MAX_TAG:

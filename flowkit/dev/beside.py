@@ -12,12 +12,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from flowkit.dev.settings import IN_FORCE
 from flowkit.drivers.base import Driver
 
 __all__ = ["Alone", "why_not_alone"]
 
-_PATIENCE_SECONDS = 1.0
-_TICK_SECONDS = 0.05
+_PATIENCE_SECONDS = IN_FORCE.dev_beside
+_TICK_SECONDS = IN_FORCE.dev_beside_look
 
 
 class Alone:
@@ -55,7 +56,8 @@ class Alone:
 def why_not_alone(alone: Alone, driver: Driver) -> str:
     """Why nothing may be claimed here; empty if it may. A worker that has just been killed is given a moment to be gone."""
     if (holder := alone.take()) is not None:
-        return f"another flowkit dev (pid {holder or 'unknown'}) works on this database: this one only looks"
+        other = f"another flowkit dev (pid {holder or 'unknown'}) works on this database"
+        return f"{other}: this one only looks. When that one has ended, start this one again"
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while (worker := next((row for row in driver.workers() if row.kind == "worker" and row.alive), None)) is not None:
         if time.monotonic() > deadline:

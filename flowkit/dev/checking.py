@@ -13,13 +13,14 @@ from flowkit.client import livecode
 from flowkit.core.run import OPEN
 from flowkit.definitions import Workflow
 from flowkit.dev.protocol import Checked, Fit, Held
+from flowkit.dev.settings import IN_FORCE
 from flowkit.drivers.base import Driver, RunQuery
 
 __all__ = ["MOST_RUNS", "check_open_runs"]
 
 MOST_RUNS = 500
-SECONDS_PER_RUN = 0.2
-SECONDS = 2.0
+SECONDS_PER_RUN = IN_FORCE.dev_check_run
+SECONDS = IN_FORCE.dev_check_runs
 _NOTES = 3
 _HISTORY, _CODE = "history has", "the code has"
 

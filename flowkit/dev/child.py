@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from flowkit.check import Misfit
+from flowkit.check.marking import block_misfits
 from flowkit.client import Flowkit
 from flowkit.client.livecode import ResolveWish
 from flowkit.client.verbs import Verbs
@@ -34,8 +35,7 @@ from flowkit.dev.checking import check_open_runs
 from flowkit.dev.debugger import Breakpoints
 from flowkit.dev.lifeline import die_with, guard_forks
 from flowkit.dev.loading import Decorated, Sources, files_to_watch, hides_files, import_user_app, load_error, store_error
-from flowkit.dev.manifest import describe_workflow, schema_of
-from flowkit.dev.marking import block_misfits
+from flowkit.dev.manifest import describe_workflow
 from flowkit.dev.protocol import (
     Broken,
     Checking,
@@ -63,19 +63,23 @@ from flowkit.dev.protocol import (
     decode_order,
     encode,
 )
+from flowkit.dev.settings import IN_FORCE
 from flowkit.dev.starting import start_as_wished
 from flowkit.dev.undoing import try_as_wished
 from flowkit.drivers import memory as memory  # as the next: so that a spare need not import it when it is to load
 from flowkit.drivers import open_driver
 from flowkit.drivers import sqlite as sqlite
 from flowkit.errors import FlowkitError, StoreError
+from flowkit.observe.wanted import observers_of
 from flowkit.runtime.capture import let_info_through
 from flowkit.runtime.execution import Execution
+from flowkit.runtime.reporter import origin_of
 from flowkit.runtime.worker import Worker
 
 __all__ = ["Child", "main"]
 
-_WAITS_EVERY = 0.25
+_WAITS_EVERY = IN_FORCE.dev_waits
+_HELD_EVERY = IN_FORCE.dev_held
 
 
 class Child:
@@ -91,6 +95,7 @@ class Child:
         self._worker: Worker | None = None
         self._workflows: dict[str, Workflow[..., Any]] = {}
         self._misfits: list[Misfit] = []
+        self._hurry = threading.Event()
         self._breakpoints = Breakpoints(
             terminal=spec.terminal,
             ask=lambda: self._tell(Debugging()),
@@ -111,8 +116,10 @@ class Child:
             match order:
                 case Claim(gentle=seconds):
                     self._claim(seconds)
-                case Yield(grace=grace, patient=patient):
-                    threading.Thread(target=self._give_back, args=(grace, patient), daemon=True).start()
+                case Yield(grace=grace, patient=patient, drain=drain):
+                    self._hurry.set()  # what was to be finished in peace is not, from here on
+                    self._hurry = threading.Event()
+                    threading.Thread(target=self._give_back, args=(grace, patient, drain, self._hurry), daemon=True).start()
                 case Start(number=number, wish=wish):
                     threading.Thread(target=self._start, args=(number, wish), daemon=True).start()
                 case Resolve(number=number, wish=resolution):
@@ -177,22 +184,21 @@ class Child:
 
     def _manifest(self, module: ModuleType, seconds: float) -> Loaded:
         made = [self._workflows[name] for name in sorted(self._workflows)]
-        schemas = {workflow.name: schema_of(workflow) for workflow in made}
         return Loaded(
             code=self._sources.loaded, seconds=seconds, workflows=tuple(describe_workflow(workflow) for workflow in made),
             bodies={workflow.name: bodies_of(workflow) for workflow in made},
-            schemas={name: schema for name, schema in schemas.items() if schema is not None},
             files=files_to_watch(None), found=tuple(name for name in vars(module) if not name.startswith("_")),
         )  # fmt: skip
 
     def _check(self) -> bool:
         try:
-            driver = open_driver(self._spec.db)
+            driver = open_driver(self._spec.db, settings=IN_FORCE)
             checked, self._misfits = check_open_runs(driver, self._workflows, lambda runs: self._tell(Checking(runs=runs)))
         except StoreError as error:
             self._tell(Broken(error=store_error(error), seconds=0.0, files=files_to_watch(None)))
             return False
-        self._flowkit = Flowkit(driver, worker=False, workflows=self._workflows.values())
+        looking_on = observers_of(None, os.environ)
+        self._flowkit = Flowkit(driver, worker=False, workflows=self._workflows.values(), observers=looking_on, settings=IN_FORCE)
         self._tell(checked)
         return True
 
@@ -204,9 +210,10 @@ class Child:
         house, sources = self._flowkit.house, self._sources.now()
         misfits, self._misfits = self._misfits, []
         blocked = block_misfits(house.driver, misfits, self._workflows, sources, house.clock.now())
-        self._worker = Worker(house, lambda: self._workflows)
+        self._worker = Worker(house, lambda: self._workflows, origin=origin_of(self._spec.app))
         self._worker.on_fatal = self._interrupted
         self._worker.start(sources=sources, gentle=gentle, generation=self._spec.number)
+        self._worker.reporter.misfits(blocked)
         self._flowkit.worker = self._worker
         self._tell(Claiming())
         if blocked:
@@ -230,7 +237,7 @@ class Child:
 
         threading.Thread(target=leave, daemon=True).start()
 
-    def _give_back(self, grace: float, patient: bool) -> None:
+    def _give_back(self, grace: float, patient: bool, drain: bool, hurry: threading.Event) -> None:
         worker = self._worker
         if worker is None:
             self._tell(Quiet())
@@ -240,6 +247,11 @@ class Child:
         self._tell(Quiet())
         drained = threading.Event()
         threading.Thread(target=self._say_what_waits, args=(worker, drained), daemon=True).start()
+        while drain and worker.held() and not hurry.wait(_HELD_EVERY):
+            pass
+        if hurry.is_set():
+            drained.set()
+            return  # the order after this one gives the runs back
         spare = Execution.at_most_once if patient else _never
         given_up = worker.stop(grace, spare=spare)
         drained.set()

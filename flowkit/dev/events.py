@@ -6,13 +6,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from flowkit.client.livecode import Answer, ResolveWish, StartAnswer, StartWish, UndoTrial, UndoWish
+from flowkit.client.livecode import Answer, Decision, ResolveWish, StartAnswer, StartWish, UndoTrial, UndoWish
 from flowkit.dev.protocol import Word
 
 if TYPE_CHECKING:
     from flowkit.dev.generation import Generation
 
-__all__ = ["Ended", "Event", "Heard", "Interrupted", "Killed", "Printed", "SavedFiles", "Stalled", "Wanted"]
+__all__ = ["Aside", "Decided", "Ended", "Event", "Heard", "Interrupted", "Killed", "Printed", "SavedFiles", "Stalled", "Wanted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +73,19 @@ class Killed:
     """A page wants the import ended that does not come to an end."""
 
 
-Event = Heard | Stalled | Printed | Ended | SavedFiles | Wanted | Interrupted | Killed
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A page says what becomes of the code that waits."""
+
+    decision: Decision
+    answer: Future[Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Something about the process that tries runs in the background, which is no generation."""
+
+    event: Event
+
+
+Event = Heard | Stalled | Printed | Ended | SavedFiles | Wanted | Interrupted | Killed | Decided | Aside

@@ -22,21 +22,23 @@ import msgspec
 
 from flowkit.dev.events import Ended, Event, Heard, Printed, Stalled
 from flowkit.dev.protocol import Checked, Loaded, Order, Spec, decode_word, encode
+from flowkit.dev.settings import IN_FORCE
 
 __all__ = ["Generation"]
 
 _CHUNK = 65_536
 _LONGEST_LINE = 64_000_000
 _TAIL = 20
-_STACK_SECONDS = 0.05
+_STACK_SECONDS = IN_FORCE.dev_stack
 
 
 class Generation:
     """One child. The main thread must make it: on Linux a child dies with the thread that started it."""
 
     def __init__(
-        self, number: int, app: str, db: str, *, import_seconds: float, terminal: bool, post: Callable[[Event], None]
-    ) -> None:
+        self, number: int, app: str, db: str, *, import_seconds: float, terminal: bool, post: Callable[[Event], None],
+        module: str = "flowkit.dev.child",
+    ) -> None:  # fmt: skip
         self.number = number
         self.was_spare = False
         self.began = False
@@ -56,7 +58,7 @@ class Generation:
             app=app, db=db, parent=os.getpid(), listens=listens, tells=tells, stacks=stacks, import_seconds=import_seconds,
             terminal=terminal, number=number,
         )  # fmt: skip
-        command = [sys.executable, "-B", "-u", "-X", "faulthandler", "-m", "flowkit.dev.child", encode(spec).decode()]
+        command = [sys.executable, "-B", "-u", "-X", "faulthandler", "-m", module, encode(spec).decode()]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             pass_fds=(listens, tells, stacks), process_group=0,
@@ -94,7 +96,7 @@ class Generation:
     def _wait(self, reader: threading.Thread) -> None:
         code = self._process.wait()
         self.kill()  # what it forked has no business without it, and holds its pipes open
-        reader.join(timeout=1.0)
+        reader.join(IN_FORCE.dev_close)
         with self._ordering:
             os.close(self._orders)
             self._orders = -1  # the number may be given to another pipe from here on

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-from flowkit.client.livecode import CodeStatus, LoadError
+from dataclasses import replace
+
+from flowkit.client.livecode import CodeStatus, LoadError, Pending
+from flowkit.dev.board import Board
 from flowkit.dev.changes import changes_between, how_it_ended, stack_frames, step_count
 from flowkit.dev.generation import Generation
 from flowkit.dev.live import Live
-from flowkit.dev.report import Died, Failed, NowLoaded, Report, Stuck, Waiting
+from flowkit.dev.report import Asking, Died, Failed, NowLoaded, Remark, Report, Stopped, Stuck, Waiting
 
 __all__ = ["Herald"]
 
 
 class Herald:
-    """Speaks for the supervisor. `url` is the inspector's, empty without one; `running` is the code that goes on."""
+    """Speaks for the supervisor. `url` is the inspector's, empty without one; `db` is told of what does not load, if it is
+    given; `running` is the code that goes on.
+    """
 
-    def __init__(self, report: Report, live: Live, *, app: str, url: str) -> None:
+    def __init__(self, report: Report, live: Live, *, app: str, url: str, db: str = "") -> None:
         self._report = report
         self._live = live
         self._app = app
         self._url = url
+        self._board = Board(app, db) if db else None
         self._notes: tuple[str, ...] = ()
         self._waits: dict[Generation, tuple[tuple[str, ...], str]] = {}
 
+    def stopped(self) -> None:
+        """It is over, and no child is left."""
+        if self._board is not None:
+            self._board.close()
+        self._report.tell(Stopped())
+
     def loading(self) -> None:
         """A candidate has begun."""
-        self._live.update(status="loading", error=None, can_kill=False)
+        self._live.update(status="loading", error=None, can_kill=False, pending=None)
 
     def checking(self, runs: int) -> None:
         """A candidate tries the open runs."""
@@ -32,6 +44,8 @@ class Herald:
 
     def loaded(self, child: Generation, former: Generation | None) -> None:
         """A generation has taken over."""
+        if self._board is not None:
+            self._board.well()
         loaded, checked = child.loaded, child.checked
         assert loaded is not None
         assert checked is not None
@@ -46,7 +60,8 @@ class Herald:
         )  # fmt: skip
         self._notes = (*(f"{runs} open runs of {name}: no code" for name, runs in checked.unattended.items()), *checked.notes)
         self._live.update(
-            status="loaded", code=child.code, running=child.code, seconds=loaded.seconds, checking=0, error=None, can_kill=False,
+            status="loaded", pending=None, code=child.code, running=child.code, seconds=loaded.seconds, checking=0, error=None,
+            can_kill=False,
             changes=tuple(change for each in changes.values() for change in each), workflows=loaded.workflows,
             fits=sum(fit.fits for fit in checked.fits), held=sum(fit.held for fit in checked.fits),
             unchecked=sum(fit.unchecked for fit in checked.fits), causes=tuple(held.cause for held in checked.held),
@@ -55,8 +70,44 @@ class Herald:
 
     def broken(self, child: Generation, error: LoadError, running: str, status: CodeStatus = "broken") -> None:
         """A candidate came to nothing."""
+        if self._board is not None:
+            self._board.broken("start" if status == "dead" else "import", error)
         self._report.tell(Failed(error=error, running=running))
-        self._live.update(status=status, error=error, running=running, checking=0, can_kill=False, code=child.code)
+        self._live.update(status=status, error=error, running=running, checking=0, can_kill=False, code=child.code, pending=None)
+
+    def asks(self, child: Generation, serving: Generation | None) -> None:
+        """A candidate is good and waits for a person's word."""
+        loaded, checked = child.loaded, child.checked
+        assert loaded is not None
+        assert checked is not None
+        changes = changes_between(None if serving is None else serving.loaded, loaded)
+        running = "" if serving is None else serving.code
+        self._report.tell(
+            Asking(
+                code=child.code, running=running, changes=changes, fits=checked.fits, held=checked.held, freed=checked.freed,
+                unattended=checked.unattended, notes=checked.notes, url=f"{self._url}/migrate" if self._url else "",
+            )
+        )  # fmt: skip
+        gone = tuple(f"{runs} open runs of {name}: no code" for name, runs in checked.unattended.items())
+        pending = Pending(
+            code=loaded.code, changes=tuple(change for each in changes.values() for change in each),
+            notes=(*gone, *checked.notes), fits=sum(fit.fits for fit in checked.fits), held=sum(fit.held for fit in checked.fits),
+            unchecked=sum(fit.unchecked for fit in checked.fits), causes=tuple(held.cause for held in checked.held),
+        )  # fmt: skip
+        status: CodeStatus = "dead" if serving is None else "loaded"
+        self._live.update(status=status, code=running, running=running, checking=0, can_kill=False, pending=pending)
+
+    def held_back(self) -> None:
+        """The code that waits has been seen, and goes on waiting."""
+        pending = self._live.state().pending
+        if pending is not None:
+            self._live.update(pending=replace(pending, held_back=True))
+
+    def discarded(self, child: Generation, running: str) -> None:
+        """The code that waited is thrown away."""
+        then = f"{running} keeps running until the next save" if running else "no code is running until the next save"
+        self._report.tell(Remark(text=f"{child.code} was discarded; {then}"))
+        self._live.update(pending=None, notes=(f"{child.code} was discarded; {then}", *self._all_notes()))
 
     def died_loading(self, child: Generation, code: int, running: str) -> None:
         """A candidate's process ended before it could work."""
@@ -77,6 +128,8 @@ class Herald:
         how = how_it_ended(code)
         self._report.tell(Died(code=child.code, how=how, output=tuple(child.tail), next=then))
         error = LoadError(type="", message=f"{child.code} {how}; {then}", output=tuple(child.tail))
+        if self._board is not None and not running:
+            self._board.broken("start", error)
         self._live.update(status="dead", error=error, running=running, can_kill=False)
 
     def waits(self, child: Generation, bodies: tuple[str, ...], why: str) -> None:

@@ -12,25 +12,28 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
 from typing import Any
 
-from flowkit.client.livecode import Answer, CodeState, Fault, ResolveWish, StartAnswer, StartWish, UndoTrial, UndoWish
+from flowkit.client.livecode import Answer, CodeState, Decision, Fault, ResolveWish, StartAnswer, StartWish, UndoTrial, UndoWish
+from flowkit.dev.settings import IN_FORCE
 
 __all__ = ["Live"]
 
-START_SECONDS = 10.0
+START_SECONDS = IN_FORCE.dev_start
 
 
 class Live:
-    """A `CodeInfo`. `wanted` and `killed` tell the supervisor what a page asks for."""
+    """A `CodeInfo`. `wanted`, `killed` and `decided` tell the supervisor what a page asks for."""
 
     def __init__(
         self,
         app: str,
         wanted: Callable[[StartWish | ResolveWish | UndoWish, Future[StartAnswer | Answer | UndoTrial]], None],
         killed: Callable[[], None],
+        decided: Callable[[Decision, Future[Answer]], None],
     ) -> None:
         self._state = CodeState(version=1, status="loading", app=app)
         self._wanted = wanted
         self._killed = killed
+        self._decided = decided
         self._lock = threading.Lock()
 
     def state(self) -> CodeState:
@@ -70,6 +73,15 @@ class Live:
             return UndoTrial(problem=f"the code did not answer within {START_SECONDS:g} s")
         assert isinstance(found, UndoTrial)
         return found
+
+    def decide(self, decision: Decision) -> Answer:
+        """See `Decides`."""
+        answer: Future[Answer] = Future()
+        self._decided(decision, answer)
+        try:
+            return answer.result(START_SECONDS)
+        except FutureTimeout:
+            return Answer("refused", f"nobody answered within {START_SECONDS:g} s; look before you try again")
 
     def kill(self) -> None:
         """See `CodeInfo.kill`."""

@@ -23,9 +23,10 @@ from flowkit.client.livecode import Parameter, ParameterKind, StepInfo, Workflow
 from flowkit.codec import Coder, signature_coders
 from flowkit.definitions import Step, Workflow
 from flowkit.definitions.manifest import steps_of
+from flowkit.dev.schemas import schema_for
 from flowkit.engine.source import place_of
 
-__all__ = ["describe_workflow", "schema_of"]
+__all__ = ["describe_workflow"]
 
 _KINDS: Mapping[object, ParameterKind] = {
     str: "str", int: "int", float: "float", bool: "bool", datetime.date: "date", datetime.datetime: "datetime",
@@ -36,10 +37,9 @@ def describe_workflow(workflow: Workflow[..., Any]) -> WorkflowInfo:
     """What a page shows of a workflow, and a form asks for it."""
     coders = signature_coders(workflow.function).parameters
     parameters = inspect.signature(workflow.function).parameters.values()
-    schema = schema_of(workflow) or {}
     return WorkflowInfo(
         name=workflow.name, doc=inspect.getdoc(workflow.function) or "", source=place_of(workflow.function),
-        parameters=tuple(_parameter(each, coders[each.name], schema) for each in parameters),
+        parameters=tuple(_parameter(each, coders[each.name]) for each in parameters),
         steps=tuple(
             StepInfo(
                 name=step.name, source=place_of(inspect.unwrap(step)), doc=inspect.getdoc(inspect.unwrap(step)) or "",
@@ -56,23 +56,6 @@ def _handler(step: Step[..., Any]) -> str:
     return "" if rollback is None else f"{handler_of(rollback)}, {place_of(rollback)}"
 
 
-def schema_of(workflow: Workflow[..., Any]) -> dict[str, Any] | None:
-    """The JSON schema of the parameters, None where msgspec has none."""
-    try:
-        hints = typing.get_type_hints(workflow.function)
-        hints.pop("return", None)
-    except Exception:  # annotations are the user's, and evaluating one may raise anything
-        return None
-    return _schema_of_fields([(name, hints.get(name, Any)) for name in inspect.signature(workflow.function).parameters])
-
-
-def _schema_of_fields(fields: list[tuple[str, Any]]) -> dict[str, Any] | None:
-    try:
-        return msgspec.json.schema(msgspec.defstruct("Arguments", fields))
-    except Exception:  # annotations are the user's, and msgspec refuses one in several ways
-        return None
-
-
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
@@ -80,7 +63,7 @@ def _returned(step: Step[..., Any]) -> Parameter:
     """What a step gives, as a form asks for it."""
     kept = inspect.Parameter("value", inspect.Parameter.KEYWORD_ONLY)
     annotation = step.returns.annotation
-    made = _parameter(kept, step.returns, _schema_of_fields([("value", annotation)]) or {})
+    made = _parameter(kept, step.returns)
     return replace(made, optional=annotation in (None, type(None), Any, object) or _without_none(annotation)[1])
 
 
@@ -89,11 +72,10 @@ def _step_parameters(step: Step[..., Any]) -> tuple[Parameter, ...]:
     function = inspect.unwrap(step)
     coders = signature_coders(function).parameters
     known = [each for name, each in inspect.signature(function).parameters.items() if name in step.parameters and name in coders]
-    schema = _schema_of_fields([(each.name, coders[each.name].annotation) for each in known]) or {}
-    return tuple(_parameter(each, coders[each.name], schema) for each in known)
+    return tuple(_parameter(each, coders[each.name]) for each in known)
 
 
-def _parameter(parameter: inspect.Parameter, coder: Coder, schema: dict[str, Any]) -> Parameter:
+def _parameter(parameter: inspect.Parameter, coder: Coder) -> Parameter:
     annotation = coder.annotation
     plain, optional = _without_none(annotation)
     kind, choices = _kind(plain)
@@ -103,37 +85,13 @@ def _parameter(parameter: inspect.Parameter, coder: Coder, schema: dict[str, Any
     return Parameter(
         name=parameter.name, kind=shown_kind, annotation=_shown(annotation),
         required=not given and not collects, optional=optional, default=_as_json(parameter.default) if given else "",
-        choices=() if collects else choices, schema=_schema(parameter, schema) if shown_kind == "json" else "",
+        choices=() if collects else choices, schema=_schema(annotation) if shown_kind == "json" else "",
     )  # fmt: skip
 
 
-def _schema(parameter: inspect.Parameter, whole: dict[str, Any]) -> str:
-    """The part of the schema of all parameters that says what this one takes, with the definitions that it may refer to."""
-    defs = whole.get("$defs", {})
-    own = defs.get(whole.get("$ref", "").rpartition("/")[2], {}).get("properties", {}).get(parameter.name)
-    if not own:
-        return ""
-    if parameter.kind is parameter.VAR_POSITIONAL:
-        own = {"type": "array", "items": own}
-    elif parameter.kind is parameter.VAR_KEYWORD:
-        own = {"type": "object", "additionalProperties": own}
-    wanted = _referred(own, defs)
-    return json.dumps(own | ({"$defs": {name: defs[name] for name in wanted}} if wanted else {}), ensure_ascii=False)
-
-
-def _referred(schema: Any, defs: dict[str, Any]) -> list[str]:
-    """The names of the definitions that a schema refers to, directly or not."""
-    found: list[str] = []
-    waiting = [schema]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict):
-            name = str(item.get("$ref", "")).rpartition("/")[2]
-            if name in defs and name not in found:
-                found.append(name)
-                waiting.append(defs[name])
-        waiting.extend(item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
-    return found
+def _schema(annotation: Any) -> str:
+    found = schema_for(annotation)
+    return json.dumps(found, ensure_ascii=False) if found else ""
 
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:

@@ -12,6 +12,7 @@ import msgspec
 
 from flowkit.check.report import Line
 from flowkit.client.livecode import Answer, Cause, LoadError, ResolveWish, StartAnswer, StartWish, UndoTrial, WorkflowInfo
+from flowkit.core.verdict import Replay
 
 __all__ = [
     "Broken",
@@ -30,12 +31,15 @@ __all__ = [
     "Loading",
     "Order",
     "Quiet",
+    "Replayed",
     "Resolve",
     "Resolved",
+    "Said",
     "Spec",
     "Start",
     "Started",
     "TryUndoing",
+    "Trying",
     "Undoable",
     "Waits",
     "Word",
@@ -82,10 +86,13 @@ class Claim(Said, frozen=True, kw_only=True):
 
 
 class Yield(Said, frozen=True, kw_only=True):
-    """Claim nothing more; bodies have `grace` seconds. With `patient` those declared at_most_once have all the time."""
+    """Claim nothing more; bodies have `grace` seconds. With `patient` those declared at_most_once have all the time, and with
+    `drain` the runs in hand go on until each ends or waits.
+    """
 
     grace: float
     patient: bool = True
+    drain: bool = False
 
 
 class Debug(Said, frozen=True, kw_only=True):
@@ -134,8 +141,6 @@ class Loaded(Said, frozen=True, kw_only=True):
     seconds: float
     workflows: tuple[WorkflowInfo, ...]
     bodies: dict[str, dict[str, str]]
-    schemas: dict[str, dict[str, Any]]
-    """JSON schema of a workflow's parameters, for those workflows whose annotations have one."""
     files: tuple[str, ...]
     found: tuple[str, ...] = ()
 
@@ -229,16 +234,30 @@ class Undoable(Said, frozen=True, kw_only=True):
     answer: UndoTrial
 
 
+class Trying(Said, frozen=True, kw_only=True):
+    """The next run that is tried in the background."""
+
+    run: str
+    workflow: str
+
+
+class Replayed(Said, frozen=True, kw_only=True):
+    """What the check in the background has found under `code`, so far or (`replay.over`) in all."""
+
+    code: str
+    replay: Replay
+
+
 Word = (
     Loading | Loaded | Broken | Checking | Checked | Claiming | Debugging | Quiet | Waits | Drained
-    | Started | Resolved | Undoable
+    | Started | Resolved | Undoable | Trying | Replayed
 )  # fmt: skip
 
 _orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
 _words: msgspec.json.Decoder[Word] = msgspec.json.Decoder(Word)
 
 
-def encode(message: Said | Spec) -> bytes:
+def encode(message: object) -> bytes:
     """One line, without its end. Lone surrogates, which JSON in UTF-8 cannot hold, are escaped."""
     try:
         return msgspec.json.encode(message)

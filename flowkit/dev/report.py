@@ -14,13 +14,20 @@ import msgspec
 
 from flowkit.client.livecode import LoadError
 from flowkit.clock import Clock
+from flowkit.core.verdict import VERDICTS, Counted, Replay
 from flowkit.dev.protocol import Fit, Held
 
-__all__ = ["Died", "Failed", "News", "NowLoaded", "Output", "Ready", "Remark", "Report", "Saved", "Stopped", "Stuck", "Waiting"]
+__all__ = [
+    "Asking", "Died", "Failed", "News", "NowLoaded", "Output", "Ready", "Remark", "Replayed", "Report", "Saved", "Stopped",
+    "Stuck", "Waiting",
+]  # fmt: skip
 
 _PAD = " " * 18
 _NEAR_FILES = 3
-_COLOURS = {"loaded": "32", "ready": "32", "HELD": "33", "waits": "33", "note": "33", "BROKEN": "31", "STUCK": "31", "DIED": "31"}
+_COLOURS = {
+    "loaded": "32", "ready": "32", "HELD": "33", "ASKS": "33", "waits": "33", "note": "33", "BROKEN": "31", "STUCK": "31",
+    "DIED": "31",
+}  # fmt: skip
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -51,6 +58,20 @@ class NowLoaded(Item, frozen=True, kw_only=True, tag="loaded"):
     pid: int
     workflows: int
     steps: int
+    changes: dict[str, tuple[str, ...]] = {}
+    fits: tuple[Fit, ...] = ()
+    held: tuple[Held, ...] = ()
+    freed: int = 0
+    unattended: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
+    url: str = ""
+
+
+class Asking(Item, frozen=True, kw_only=True):
+    """Good code waits for a person's word; `running` goes on. What is told of open runs is what would become of them."""
+
+    code: str
+    running: str
     changes: dict[str, tuple[str, ...]] = {}
     fits: tuple[Fit, ...] = ()
     held: tuple[Held, ...] = ()
@@ -92,6 +113,41 @@ class Waiting(Item, frozen=True, kw_only=True):
     why: str
 
 
+class Replayed(Item, frozen=True, kw_only=True):
+    """All runs were tried in the background. `changed` are the counts that differ from those `before`, the load before."""
+
+    code: str
+    tried: int
+    seconds: float
+    held: int
+    why: str = ""
+    counts: tuple[Counted, ...] = ()
+    before: tuple[Counted, ...] = ()
+    warned: int = 0
+    leftovers: int = 0
+    url: str = ""
+
+    @classmethod
+    def of(cls, replay: Replay, former: Replay | None, url: str) -> Replayed:
+        """What is told of a report, beside the one before."""
+        return cls(
+            code=replay.code, tried=replay.tried, seconds=replay.seconds, held=replay.held, why=replay.why,
+            counts=replay.counts, before=() if former is None else former.counts, warned=len(replay.warnings),
+            leftovers=len(replay.leftovers), url=url,
+        )  # fmt: skip
+
+    def changed(self) -> list[tuple[str, bool, list[tuple[str, int, int]]]]:
+        """By workflow, open and finished apart: the verdicts of which there are more or fewer than before."""
+        now = {(each.workflow, each.ended, each.verdict): each.runs for each in self.counts}
+        then = {(each.workflow, each.ended, each.verdict): each.runs for each in self.before}
+        found: dict[tuple[str, bool], list[tuple[str, int, int]]] = {}
+        for workflow, ended, verdict in sorted(now.keys() | then.keys(), key=lambda key: (*key[:2], VERDICTS.index(key[2]))):
+            old, new = then.get((workflow, ended, verdict), 0), now.get((workflow, ended, verdict), 0)
+            if old != new:
+                found.setdefault((workflow, ended), []).append((verdict, old, new))
+        return [(workflow, ended, verdicts) for (workflow, ended), verdicts in found.items()]
+
+
 class Remark(Item, frozen=True, kw_only=True, tag="note"):
     """Something else to know."""
 
@@ -110,7 +166,7 @@ class Stopped(Item, frozen=True, kw_only=True):
     """Everything has ended."""
 
 
-News = Ready | Saved | NowLoaded | Failed | Stuck | Died | Waiting | Remark | Output | Stopped
+News = Ready | Saved | NowLoaded | Asking | Failed | Stuck | Died | Waiting | Replayed | Remark | Output | Stopped
 
 
 class Report:
@@ -121,6 +177,10 @@ class Report:
         self._clock = clock
         self._colour = colour
         self._as_json = as_json
+
+    def now(self) -> float:
+        """The wall clock, by which news is dated."""
+        return self._clock.now()
 
     def tell(self, news: News) -> None:
         """Write it down."""
@@ -151,6 +211,11 @@ def blocks(news: News) -> Iterable[list[str]]:
             yield ["loaded", *_loaded(news)]
             for number, held in enumerate(news.held, 1):
                 yield ["HELD", *_held(held), *([news.url] if news.url and number == len(news.held) else [])]
+        case Asking():
+            yield ["ASKS", *_asking(news)]
+            for held in news.held:
+                line, *lines = _held(held)
+                yield ["HELD", f"would be: {line}", *lines]
         case Failed(error=error, running=running):
             yield ["BROKEN", *_broken(error, running)]
         case Stuck(source=source, frames=frames, running=running):
@@ -159,6 +224,9 @@ def blocks(news: News) -> Iterable[list[str]]:
             yield ["DIED", f"{code or 'the new code'} {how}; {then}", *(f"    {line}" for line in output)]
         case Waiting(code=code, bodies=bodies, why=why):
             yield ["waits", f"{code} {why}: {', '.join(bodies)}"]
+        case Replayed():
+            if lines := [*_replayed(news)]:
+                yield ["checked", *lines]
         case Remark(text=text):
             yield ["note", *text.splitlines()]
         case Stopped():
@@ -173,6 +241,15 @@ def _loaded(news: NowLoaded) -> Iterable[str]:
     if news.freed and not news.held:
         what = f"{_count(news.freed, 'held run')} {'fits and goes' if news.freed == 1 else 'fit and go'} on"
     yield f"{arrow} in {news.seconds * 1000:.0f} ms   {what}"
+    yield from _fits(news)
+
+
+def _asking(news: Asking) -> Iterable[str]:
+    yield f"{news.running or 'no code'} → {news.code}?   apply it, hold it or discard it at {news.url}"
+    yield from _fits(news)
+
+
+def _fits(news: NowLoaded | Asking) -> Iterable[str]:
     for workflow, changes in news.changes.items():
         yield f"{workflow}  {'   '.join(changes)}"
     for fit in news.fits:
@@ -188,6 +265,18 @@ def _fitting(fit: Fit) -> str:
     parts += [f"{fit.held} held by code"] if fit.held else []
     parts += [f"{fit.unchecked} not checked"] if fit.unchecked else []
     return f"{_count(fit.fits + fit.held + fit.unchecked, 'open run')}: {', '.join(parts)}"
+
+
+def _replayed(news: Replayed) -> Iterable[str]:
+    """Changed counts only; nothing where none has changed and nothing went wrong."""
+    changed = news.changed()
+    if not changed and not news.why:
+        return
+    yield f"{news.code}  {_count(news.tried, 'run')} in {news.seconds:.1f} s   {news.url}".rstrip()
+    for workflow, ended, verdicts in changed:
+        parts = (f"{f'{old:,} → ' if old else ''}{new:,} {verdict}" for verdict, old, new in verdicts)
+        yield f"{workflow}  {'finished' if ended else 'open'}: {', '.join(parts)}"
+    yield from news.why.splitlines()
 
 
 def _held(held: Held) -> Iterable[str]:

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable
 
 from flowkit.dev.generation import Generation
+from flowkit.dev.settings import IN_FORCE
 
 __all__ = ["Spare"]
 
-AFTER_SECONDS = 0.5
+AFTER_SECONDS = IN_FORCE.dev_spare
 """How long after a takeover the next one is started: the runs come first."""
 
 

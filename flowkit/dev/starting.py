@@ -8,7 +8,7 @@ from typing import Any
 
 from flowkit.client import Flowkit
 from flowkit.client.livecode import Fault, StartAnswer, StartWish
-from flowkit.codec import read_outside, signature_coders
+from flowkit.codec import faults_of, read_outside, signature_coders
 from flowkit.definitions import Workflow
 from flowkit.errors import FlowkitError, InvalidName, PayloadError, RunConflict
 
@@ -44,9 +44,7 @@ def _arguments(workflow: Workflow[..., Any], wish: StartWish, faults: list[Fault
         try:
             arguments[name] = read_outside(coders[name], json.loads(text))
         except PayloadError as error:
-            why = str(error).partition(": ")[2] or str(error)
-            path = error.path.removeprefix("$").removeprefix(".")
-            faults.append(Fault(field=name, message=f"at {path}: {why}" if path else why))
+            faults.extend(Fault(field=name, path=path, message=why) for path, why in faults_of(error))
         except (ValueError, RecursionError) as error:
             faults.append(Fault(field=name, message=f"this is not JSON: {error}"))
     return arguments

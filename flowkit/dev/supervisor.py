@@ -4,6 +4,8 @@ A save makes a *candidate*. When it has loaded and tried the open runs, the *ser
 more; once it is quiet the candidate claims, and the one before is a *former*: it drains, is kept for some seconds in case the
 new one dies at once, and leaves. A candidate that fails changes nothing. That two generations never write one run does not
 rest on these turns, but on the fence of every write.
+
+Longer than 400 lines because the turns that the generations take are only understood side by side.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from collections import deque
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from flowkit.client.livecode import LoadError
-from flowkit.dev.events import Ended, Event, Heard, Interrupted, Killed, Printed, SavedFiles, Stalled, Wanted
+from flowkit.client.livecode import Answer, Decision, LoadError
+from flowkit.dev.background import Background
+from flowkit.dev.consent import Consent
+from flowkit.dev.events import Aside, Decided, Ended, Event, Heard, Interrupted, Killed, Printed, SavedFiles, Stalled, Wanted
 from flowkit.dev.generation import Generation
 from flowkit.dev.herald import Herald
 from flowkit.dev.live import Live
@@ -40,8 +44,9 @@ from flowkit.dev.protocol import (
     Word,
     Yield,
 )
-from flowkit.dev.report import Output, Remark, Report, Saved, Stopped
+from flowkit.dev.report import Output, Remark, Report, Saved
 from flowkit.dev.settings import (
+    AGAIN_SECONDS,
     CHECK_SECONDS,
     DEATHS,
     DEATHS_SECONDS,
@@ -72,8 +77,9 @@ class Supervisor:
             settings.app,
             wanted=lambda wish, answer: self._events.put(Wanted(wish, answer)),
             killed=lambda: self._events.put(Killed()),
+            decided=lambda decision, answer: self._events.put(Decided(decision, answer)),
         )
-        self._herald = Herald(report, self.live, app=settings.app, url=settings.url)
+        self._herald = Herald(report, self.live, app=settings.app, url=settings.url, db=settings.db if settings.works else "")
         files = Files(settings.globs, os.path.abspath(settings.db))
         self._watcher = Watcher(files, saved=lambda files: self._events.put(SavedFiles(files)))
         self._numbers = 0
@@ -89,6 +95,8 @@ class Supervisor:
         self._load_at: float | None = None
         self._deaths: deque[float] = deque(maxlen=DEATHS)
         self._wishes = Wishes()
+        self._consent = Consent(settings.apply if settings.works else "auto")
+        self._background = Background(settings, report, self.live, self._events.put)
         self._stopping: float | None = None
 
     # --- the loop ---------------------------------------------------------------------------------------------------
@@ -108,7 +116,7 @@ class Supervisor:
             self._kill_all()
             for number, handler in before.items():
                 signal.signal(number, handler)
-        self._report.tell(Stopped())
+        self._herald.stopped()
 
     def _step(self) -> None:
         now = time.monotonic()
@@ -134,6 +142,10 @@ class Supervisor:
                 self._stop()
             case Killed():
                 self._kill_candidate()
+            case Decided(decision=decision, answer=decided):
+                decided.set_result(self._decide(decision))
+            case Aside(event=about):
+                self._background.hear(about)
         self._meet_deadlines(time.monotonic())
 
     def _interrupt(self, number: int, frame: Any) -> None:
@@ -148,8 +160,7 @@ class Supervisor:
         ]
         if self._load_at is not None and self._may_load():
             found.append(self._load_at)
-        if self._spare.due is not None:
-            found.append(self._spare.due)
+        found += [due for due in (self._spare.due, self._background.due) if due is not None]
         return min(found, default=None)
 
     def _meet_deadlines(self, now: float) -> None:
@@ -160,6 +171,7 @@ class Supervisor:
         if self._load_at is not None and now >= self._load_at and self._may_load():
             self._load()
         self._spare.tend(now)
+        self._background.tend(now)
 
     def _may_load(self) -> bool:
         return not self._promoting and self._terminal.holder is None and self._stopping is None
@@ -191,6 +203,7 @@ class Supervisor:
 
     def _drop_candidate(self) -> None:
         child, self._candidate = self._candidate, None
+        self._consent.gone()
         if child is not None:
             child.kill()
 
@@ -200,6 +213,7 @@ class Supervisor:
             self._report.tell(Saved(files=tuple(shown_path(file) for file in sorted(self._saved))))
             self._saved.clear()
         self._drop_candidate()
+        self._background.drop()
         self._candidate = self._spare.take()
         self._candidate.order(Load(waited=self._candidate.was_spare))
         self._herald.loading()
@@ -228,7 +242,7 @@ class Supervisor:
                 self._herald.checking(runs)
             case Checked() if child is self._candidate:
                 child.checked, child.deadline = word, None
-                self._promote()
+                self._ask_or_promote(child)
             case Quiet() if child is self._serving and self._promoting:
                 self._claim_now()
             case Claiming() if child is self._candidate:
@@ -266,6 +280,30 @@ class Supervisor:
 
     # --- handing over -----------------------------------------------------------------------------------------------
 
+    def _ask_or_promote(self, child: Generation) -> None:
+        if not self._consent.needed(child):
+            self._promote()
+            return
+        self._herald.asks(child, self._serving)
+        self._spare.plan()  # the next save may come before the answer
+
+    def _decide(self, decision: Decision) -> Answer:
+        """Do with the code that waits as a person says."""
+        child = self._consent.waiting
+        refusal = self._consent.refusal(decision)
+        if refusal is not None or child is None:
+            return refusal or Answer("refused", "no code waits to be applied")
+        match decision.act:
+            case "apply":
+                self._consent.gone()
+                self._promote()
+            case "discard":
+                self._drop_candidate()
+                self._herald.discarded(child, self._running())
+            case "hold":
+                self._herald.held_back()
+        return Answer("done")
+
     def _promote(self) -> None:
         """The candidate is ready: have the serving generation claim nothing more, then let it claim."""
         self._promoting = True
@@ -273,7 +311,7 @@ class Supervisor:
         if serving is None or not self._settings.works:
             self._claim_now()
             return
-        serving.order(Yield(grace=self._settings.grace))
+        serving.order(Yield(grace=self._settings.grace, drain=self._settings.drain))
         serving.deadline = time.monotonic() + QUIET_SECONDS
 
     def _claim_now(self) -> None:
@@ -293,15 +331,21 @@ class Supervisor:
         now = time.monotonic()
         former, self._serving, self._candidate = self._serving, child, None
         self._promoting, self._took_over_at = False, now
+        self._consent.applied(child)
         for older in self._formers:
             if older.drained:
                 older.deadline = now
+            elif self._settings.drain:  # one generation drains, no more
+                older.order(Yield(grace=self._settings.grace))
+                older.deadline = now + self._settings.grace + LATE_SECONDS
         if former is not None:
-            former.deadline = now + (self._settings.grace + LATE_SECONDS if not former.drained else KEEP_SECONDS)
+            if former.drained or not self._settings.drain:
+                former.deadline = now + (self._settings.grace + LATE_SECONDS if not former.drained else KEEP_SECONDS)
             former.drained = former.drained or not self._settings.works
             self._formers.append(former)
         self._spare.plan()
         self._herald.loaded(child, former)
+        self._background.plan(child.code)
 
     def _waiting(self, child: Generation, bodies: tuple[str, ...], once: bool) -> None:
         if self._stopping is not None:
@@ -309,6 +353,8 @@ class Supervisor:
         elif once:
             child.deadline = None  # such a body is never ended by a reload
             self._herald.waits(child, bodies, "stays for a body that may run only once")
+        elif self._settings.drain and child.deadline is None:
+            self._herald.waits(child, bodies, "finishes the runs that it has")
 
     def _drained(self, child: Generation) -> None:
         if child is self._serving and self._stopping is None:
@@ -340,10 +386,15 @@ class Supervisor:
 
     def _candidate_died(self, child: Generation, code: int) -> None:
         self._candidate = None
+        self._consent.gone()
+        orphaned = self._promoting and self._serving is None
         if self._promoting:
             self._promoting = False
             self._go_back_to(self._serving)
         if self._stopping is not None:
+            return
+        if orphaned:  # both died in the hand-over: what is saved now has loaded, so it is worth another try
+            self._begin_again(child, code)
             return
         if not child.began and child.was_spare:
             self._load()  # it had died before it was needed, or is of no use
@@ -373,6 +424,14 @@ class Supervisor:
             self._go_back_to(former)
             self._herald.died(child, code, f"back on {former.code}", former.code)
             return
+        if self._consent.waiting is not None:
+            self._herald.died(child, code, "nothing runs until you apply the code that waits", "")
+            return
+        self._begin_again(child, code)
+
+    def _begin_again(self, child: Generation, code: int) -> None:
+        """Nothing works on runs any more: load what is saved, sooner or later, unless it dies again and again."""
+        now = time.monotonic()
         self._deaths.append(now)
         if len(self._deaths) == DEATHS and now - self._deaths[0] < DEATHS_SECONDS:
             often = f"that was {DEATHS} times in {DEATHS_SECONDS:g} s, so it starts again at the next save"
@@ -380,7 +439,8 @@ class Supervisor:
             return
         self._herald.died(child, code, "it starts again", "")
         if self._candidate is None:
-            self._load()
+            lately = sum(now - death < DEATHS_SECONDS for death in self._deaths)
+            self._load_at = now + (lately - 1) * AGAIN_SECONDS
 
     def _stop(self) -> None:
         """The first time: drain, then end. The second time: now."""
@@ -391,6 +451,7 @@ class Supervisor:
         self._stopping = now
         self._watcher.stop()
         self._spare.drop()
+        self._background.drop("flowkit dev was stopped")
         self._drop_candidate()
         for child in self._children():
             child.deadline = now + STOP_SECONDS + LATE_SECONDS

@@ -17,10 +17,12 @@ from pathlib import Path
 
 from watchfiles import Change, watch
 
+from flowkit.dev.settings import IN_FORCE
+
 __all__ = ["Files", "Watcher", "folders_of", "needs_polling"]
 
-DEBOUNCE_MS = 50
-STEP_MS = 20
+DEBOUNCE_MS = round(IN_FORCE.dev_debounce * 1_000)
+STEP_MS = round(IN_FORCE.dev_watch_step * 1_000)
 MOST_FOLDERS = 2_000
 _NEVER = {"__pycache__", "node_modules", "site-packages", "venv", "env", "build", "dist"}
 _POLLED = {"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "afs", "fuse.sshfs", "fuse.grpcfuse", "vboxsf", "drvfs"}
@@ -131,19 +133,19 @@ class Watcher:
             with self._lock:
                 folders = sorted(folder for folder in self._files.folders if os.path.isdir(folder))
             if not folders:
-                self._again.wait(1.0)
+                self._again.wait(IN_FORCE.dev_watch_again)
                 continue
             self._look(())  # for what was saved while nobody watched
             try:
                 self._follow(folders)
             except OSError:  # a folder went away meanwhile
-                self._again.wait(0.1)
+                self._again.wait(IN_FORCE.dev_debounce_many)
 
     def _follow(self, folders: list[str]) -> None:
         begun = False
         for changes in watch(
             *folders, watch_filter=self._files.concerns, debounce=DEBOUNCE_MS, step=STEP_MS, stop_event=self._again,
-            rust_timeout=500, yield_on_timeout=True, recursive=False, raise_interrupt=False,
+            rust_timeout=round(IN_FORCE.dev_watch_wake * 1_000), yield_on_timeout=True, recursive=False, raise_interrupt=False,
             force_polling=needs_polling(folders) or None, ignore_permission_denied=True,
         ):  # fmt: skip
             if not changes and begun:

@@ -17,6 +17,7 @@ import msgspec
 from flowkit.core.bulk import Bulk
 from flowkit.core.change import Change
 from flowkit.core.entry import Entry, FailedAttempt, Message
+from flowkit.core.health import Report
 from flowkit.core.line import Line
 from flowkit.errors import StoreError
 
@@ -24,6 +25,7 @@ __all__ = [
     "BodyRef",
     "Claim",
     "Claimed",
+    "Copied",
     "Done",
     "Driver",
     "Duplicate",
@@ -80,8 +82,25 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 # --- operations -----------------------------------------------------------------------------------------------------
 
 
+class Copied(Value, frozen=True, kw_only=True, gc=False):
+    """What a fork begins with: the record that makes it one, and what it has of the original.
+
+    `inbox` and `last` are the numbers up to which messages and entries count as numbered, `owes` is how many `entries` do.
+    """
+
+    fork: bytes
+    entries: Sequence[Entry] = ()
+    state: bytes | None = None
+    inbox: int = 0
+    last: int = 0
+    owes: int = 0
+
+
 class Start(Value, frozen=True, kw_only=True, gc=False):
-    """A new run, due at `start_at`. With `worker` it is born `running` and owned by that worker, epoch 1."""
+    """A new run, due at `start_at`. With `worker` it is born `running` and owned by that worker, epoch 1.
+
+    With `copied` it is a fork, which no worker owns at birth; its start counts as its first write (head 1).
+    """
 
     id: str
     workflow: str
@@ -93,6 +112,9 @@ class Start(Value, frozen=True, kw_only=True, gc=False):
     code: str = ""
     token: str
     """Random; lets a repeated Start whose first try had landed answer `Started` again."""
+    context: str = ""
+    """The trace it was started in, at most some hundred characters, for the `Claim`."""
+    copied: Copied | None = None
 
 
 class Send(Value, frozen=True, kw_only=True, gc=False):
@@ -105,6 +127,7 @@ class Send(Value, frozen=True, kw_only=True, gc=False):
     key: str | None = None
     reply: bool = False
     sender: str = ""
+    context: str = ""
 
 
 class Steer(Value, frozen=True, kw_only=True, gc=False):
@@ -120,10 +143,15 @@ class Steer(Value, frozen=True, kw_only=True, gc=False):
 
 
 class Log(Value, frozen=True, kw_only=True, gc=False):
-    """Lines that the code of a run logged. One whose number is there already takes that line's place."""
+    """Lines that the code of a run logged. One whose number is there already takes that line's place.
+
+    Of the run `most` lines are kept: those with the lowest numbers make room, in slices of a thousand and as many as came, and
+    line `BOOK` (`core.line`) counts both.
+    """
 
     run: int
     lines: Sequence[Line]
+    most: int = 100_000
 
 
 class SaveBulk(Value, frozen=True, kw_only=True, gc=False):
@@ -246,11 +274,15 @@ Result = (
 
 
 class Limits(Value, frozen=True, kw_only=True, gc=False):
-    """What a store can hold. `body` is bytes per value, `inbox` messages per run, `batch` operations per write."""
+    """What a store can hold. `body` is bytes per value, `inbox` messages per run, `batch` operations per write.
+
+    `lease` is after how many seconds a worker that was not heard of is taken for dead; 0 where its death is seen by itself.
+    """
 
     body: int = 64_000_000
     inbox: int = 100_000
     batch: int = 512
+    lease: float = 0.0
 
 
 class RunRow(Value, frozen=True, kw_only=True, gc=False):
@@ -305,6 +337,8 @@ class RunView(Value, frozen=True, kw_only=True, gc=False):
     messages: Sequence[Message] = ()
     handler_failures: Sequence[FailedAttempt] = ()
     """Failed attempts of rollback handlers (part ``rollback``), when the row is or was rolling back (`ending` is set)."""
+    fork: bytes | None = None
+    """What makes the run a fork (`core.fork`)."""
 
 
 class Claim(Value, frozen=True, kw_only=True, gc=False):
@@ -321,6 +355,8 @@ class Claim(Value, frozen=True, kw_only=True, gc=False):
     code: str = ""
     view: RunView | None = None
     """What `load` would give, if the driver has brought it along; most do so for runs that have written nothing yet."""
+    context: str = ""
+    """That of the newest Change that had one, else of the Start."""
 
 
 class Claimed(Value, frozen=True, kw_only=True, gc=False):
@@ -382,7 +418,7 @@ class BodyRef(Value, frozen=True, kw_only=True, gc=False):
     """One stored body: a field of the run (`entry` None), of one of its entries, or the reply to `message_id`."""
 
     run: int
-    field: Literal["input", "output", "error", "state", "args", "patch", "reply"]
+    field: Literal["input", "output", "error", "state", "args", "patch", "reply", "fork"]
     entry: int | None = None
     message_id: str = ""
 
@@ -390,7 +426,7 @@ class BodyRef(Value, frozen=True, kw_only=True, gc=False):
 class LineQuery(Value, frozen=True, kw_only=True, gc=False):
     """A window of a run's log: the first lines above `after`, or with `before` the last ones between the two.
 
-    Only lines of this `location` and `part`, where they are given, and of no lower `level`.
+    Only lines of this `location` and `part`, where they are given, and of no lower `level`. `after` below 0 includes line `BOOK`.
     """
 
     run: int
@@ -500,6 +536,14 @@ class Driver(Protocol):
 
     def workers(self) -> list[WorkerRow]: ...
 
+    def report(self, source: str, reports: Sequence[Report], until: float, now: float) -> None:
+        """Keep until that instant what `source` has to report, in place of what it reported before; nothing: take that away."""
+        ...
+
+    def reports(self, now: float) -> list[Report]:
+        """What has been reported and has not expired."""
+        ...
+
     def publish(self, code: str, manifest: bytes, now: float) -> None:
         """Keep what a project's code consists of under the code, in place of what was published before."""
         ...
@@ -535,7 +579,13 @@ class Driver(Protocol):
         ...
 
     def retain(self, days: Mapping[str, float]) -> None:
-        """From now on keep runs that end in status `s` for ``days[s]`` days; those with a status not named for ever."""
+        """From now on keep runs that end in status `s` for ``days[s]`` days; those with a status not named for ever. Before that
+        come ``days["workflow/s"]`` and then ``days["workflow/*"]``, for runs of that workflow.
+        """
+        ...
+
+    def remove(self, runs: Mapping[int, int]) -> int:
+        """Delete those of `runs` (seq → head as it was read) that have ended and were not touched since; how many there were."""
         ...
 
     def close(self) -> None: ...

@@ -4,6 +4,8 @@ Everything that can go wrong with a file is turned into one of our errors here. 
 fails: SQLite says "failed" and shows the old state, yet the frames may be in the log and come back after a kill. The
 outcome is therefore *unknown*; the connection stays open, since a later success on it overwrites those frames and
 settles the matter.
+
+Longer than 400 lines because whatever can happen to a file is met, and told, in this one place.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ from flowkit.drivers.forks import INSIDE_SQLITE, this_process
 from flowkit.drivers.gate import Gate, lock_folder
 from flowkit.drivers.pragmas import set_pragmas
 from flowkit.drivers.schema import VERSION, found_version, migrate, needs_migration
+from flowkit.drivers.statements import Statements, timed
 from flowkit.errors import PayloadError, StoreBusy, StoreError
+from flowkit.settings import Settings
 
 __all__ = ["Connections", "Durability", "translated"]
 
@@ -32,9 +36,7 @@ Durability = Literal["full", "process"]
 T = TypeVar("T")
 
 _MAGIC = b"SQLite format 3\0"
-_READERS = 4
 _RESERVE_BYTES = 1 << 20
-_RESERVE_SECONDS = 5.0
 _BAD_VALUE = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 
 
@@ -66,8 +68,11 @@ def translated(error: sqlite3.Error, name: str, outcome: Literal["no", "unknown"
 class Connections:
     """All connections of one handle. Thread-safe; refuses to work in a forked child."""
 
-    def __init__(self, path: Path, *, durability: Durability, readonly: bool, busy_seconds: float) -> None:
+    def __init__(self, path: Path, *, durability: Durability, readonly: bool, busy_seconds: float, settings: Settings) -> None:
         self.path = path
+        self._readers_most, self._reserve_every = settings.readers, settings.reserve
+        self._close_seconds = settings.join_threads
+        INSIDE_SQLITE.patience = settings.fork_wait
         self.name = str(path)
         self.readonly = readonly
         self._refuse_bad_path()
@@ -79,12 +84,13 @@ class Connections:
         self._mutex = threading.Lock()
         self._readers: list[sqlite3.Connection] = []
         self._idle: list[sqlite3.Connection] = []
-        self._reader_room = threading.Semaphore(_READERS)
+        self._reader_room = threading.Semaphore(self._readers_most)
         self._reserve = self.locks / "reserve"
         self._reserve_freed = False
         self._reserve_at = 0.0
         self._gate: Gate | None = None
         self._schema: tuple[int] | None = None
+        self._statements: Statements | None = None
         self._writer = self._open_writer()
         self._cursor = self._writer.cursor()
         _handles.add(self)
@@ -210,6 +216,13 @@ class Connections:
             finally:
                 self._idle.append(connection)
 
+    def time_reads(self, now: Callable[[], float]) -> Statements:
+        """Measure what is read from here on; connections that have been opened before are not used again."""
+        if self._statements is None:
+            self._statements = Statements(now)
+            self._idle.clear()  # they stay among the readers, which are closed at the end
+        return self._statements
+
     def _take_reader(self) -> sqlite3.Connection:
         if self._closed:
             raise StoreError(f"{self.name} is closed. Open it again.")
@@ -265,8 +278,9 @@ class Connections:
     def _connect(self, mode: str) -> sqlite3.Connection:
         place = "file:" + quote(str(self.path.absolute())) + f"?mode={mode}"
         connection = sqlite3.connect(
-            place, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0, cached_statements=256
-        )
+            place, uri=True, isolation_level=None, check_same_thread=False, timeout=self._busy_seconds, cached_statements=256,
+            factory=timed(self._statements) if self._statements is not None and mode == "ro" else sqlite3.Connection,
+        )  # fmt: skip
         connection.execute("PRAGMA trusted_schema = OFF")
         return connection
 
@@ -320,14 +334,14 @@ class Connections:
         """Close all connections; the last one of all processes empties the log. Not in a forked child."""
         if self._closed or not self.is_ours():
             return
-        for _ in range(_READERS):
-            self._reader_room.acquire(timeout=1.0)
+        for _ in range(self._readers_most):
+            self._reader_room.acquire(timeout=self._close_seconds)
         with self._mutex:
             self._closed = True
             for reader in self._readers:
                 reader.close()
             self._close_writer()
-        for _ in range(_READERS):
+        for _ in range(self._readers_most):
             self._reader_room.release()
 
     def _close_writer(self) -> None:
@@ -366,11 +380,11 @@ class Connections:
     def _make_room(self, error: sqlite3.Error) -> None:
         if (getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF == sqlite3.SQLITE_FULL and not self._reserve_freed:
             self._reserve_freed = True
-            self._reserve_at = time.monotonic() + _RESERVE_SECONDS
+            self._reserve_at = time.monotonic() + self._reserve_every
             self._reserve.unlink(missing_ok=True)
 
     def _keep_reserve(self) -> None:
-        self._reserve_at = time.monotonic() + _RESERVE_SECONDS
+        self._reserve_at = time.monotonic() + self._reserve_every
         try:
             if not self._reserve.exists() or self._reserve.stat().st_size < _RESERVE_BYTES:  # a crash may have left a part
                 self._reserve.write_bytes(b"\0" * _RESERVE_BYTES)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import threading
 
-__all__ = ["INSIDE_SQLITE", "this_process"]
+from flowkit.settings import Settings
 
-_PATIENCE_SECONDS = 5.0
+__all__ = ["INSIDE_SQLITE", "this_process"]
 
 
 _process = os.getpid()
@@ -33,9 +33,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Inside:
-    """A context that a fork waits for. Threads may nest it."""
+    """A context that a fork waits for, up to `patience` seconds. Threads may nest it."""
 
     def __init__(self) -> None:
+        self.patience = Settings().fork_wait
         self._reset()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._reset)
@@ -69,7 +70,7 @@ class _Inside:
         with self._changed:
             self._forking = True
             own = 1 if getattr(self._mine, "depth", 0) else 0
-            self._changed.wait_for(lambda: self._threads <= own, _PATIENCE_SECONDS)
+            self._changed.wait_for(lambda: self._threads <= own, self.patience)
 
     def _release(self) -> None:
         with self._changed:

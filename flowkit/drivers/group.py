@@ -10,9 +10,7 @@ from flowkit.drivers.base import Done, Log, Op, Result, Send, Sent, Start, Start
 from flowkit.drivers.rules import FINAL
 from flowkit.errors import StoreError
 
-__all__ = ["MAX_BATCH_BYTES", "Batch", "Collector", "Item", "Outcome", "Sink", "rank", "size_of", "stirs"]
-
-MAX_BATCH_BYTES = 4_000_000
+__all__ = ["Batch", "Collector", "Item", "Outcome", "Sink", "rank", "size_of", "stirs"]
 
 Outcome = Result | BaseException
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from flowkit.core.bulk import Bulk
 from flowkit.core.entry import Entry, FailedAttempt, Message
+from flowkit.core.health import Report
 from flowkit.core.line import Line
 from flowkit.drivers.base import (
     BodyRef,
@@ -36,15 +37,16 @@ from flowkit.drivers.kv_rows import Rows, run_of
 from flowkit.drivers.kv_store import KVStore, Transaction, encode, instant_key, key, number_key
 from flowkit.drivers.kv_work import Work
 from flowkit.drivers.kv_write import Writing
+from flowkit.drivers.rules import FINAL
 from flowkit.drivers.survey import Deed
 from flowkit.errors import StoreBusy, StoreError
+from flowkit.settings import Settings
 
 __all__ = ["KVDriver", "KVStore"]
 
 T = TypeVar("T")
 
 _TRIES = 1_000
-_POLL_SECONDS = 0.020
 _PULSES = 100_000
 
 
@@ -55,22 +57,23 @@ class KVDriver:
         StoreError: the store cannot apply a batch atomically.
     """
 
-    def __init__(self, store: KVStore, *, limits: Limits | None = None) -> None:
+    def __init__(self, store: KVStore, *, limits: Limits | None = None, settings: Settings | None = None) -> None:
+        self._settings = settings = Settings() if settings is None else settings
         if not store.atomic:
             raise StoreError(
                 "this store cannot apply a batch atomically, so taking a message and recording it would be two "
                 "writes, and a crash between them would lose it. Use a store with atomic batches."
             )
-        self.limits = limits or Limits()
+        self.limits = limits or Limits(inbox=settings.inbox)
         self._store = store
         self._pid = this_process()
         self._closed = False
         self._lock = threading.Lock()
         self._handle = 0
         self._handle = self._transact(lambda txn: Rows(txn).next_number("handles"))
-        self._work = Work(store, self._transact)
+        self._work = Work(store, self._transact, settings)
         self._reads = Reads(store)
-        self._pulse = _Pulse(store, self._handle)
+        self._pulse = _Pulse(store, self._handle, settings.store_poll)
 
     def _transact(self, work: Callable[[Transaction], T]) -> T:
         """Do `work` in one batch; from the beginning again if another handle came between."""
@@ -93,7 +96,7 @@ class KVDriver:
             raise StoreError("this handle was opened before fork(). Open it again in the child process.")
 
     def write(self, ops: Sequence[Op], now: float) -> list[Result]:
-        return self._transact(lambda txn: Writing(txn, now, self.limits).apply(ops))
+        return self._transact(lambda txn: Writing(txn, now, self.limits, self._settings).apply(ops))
 
     # --- workers
 
@@ -124,6 +127,13 @@ class KVDriver:
     def workers(self) -> list[WorkerRow]:
         return self._work.workers()
 
+    def report(self, source: str, reports: Sequence[Report], until: float, now: float) -> None:
+        self._work.report(source, reports, until)
+
+    def reports(self, now: float) -> list[Report]:
+        self._refuse()
+        return self._work.reports(now)
+
     def publish(self, code: str, manifest: bytes, now: float) -> None:
         self._work.publish(code, manifest, now)
 
@@ -148,6 +158,9 @@ class KVDriver:
 
     def retain(self, days: Mapping[str, float]) -> None:
         self._transact(lambda txn: txn.put(key(b"m", "retention"), encode(dict(days))))
+
+    def remove(self, runs: Mapping[int, int]) -> int:
+        return self._transact(lambda txn: _remove(txn, runs))
 
     # --- noticing change
 
@@ -226,10 +239,20 @@ def _purge(txn: Transaction, now: float, limit: int) -> int:
     return count
 
 
+def _remove(txn: Transaction, runs: Mapping[int, int]) -> int:
+    rows = Rows(txn)
+    found = [row for run, head in runs.items() if (row := rows.by_seq(run)) is not None and row.head == head]
+    ended = [row for row in found if row.status in FINAL]
+    for row in ended:
+        rows.remove(row)
+    return len(ended)
+
+
 class _Pulse:
     """Each handle writes a key of its own with every batch; the others see its version grow."""
 
-    def __init__(self, store: KVStore, handle: int) -> None:
+    def __init__(self, store: KVStore, handle: int, poll: float) -> None:
+        self._poll = poll
         self._store = store
         self._mine = b"n" + number_key(handle)
         self._changed = threading.Condition()
@@ -262,4 +285,4 @@ class _Pulse:
                 return False
             with self._changed:
                 if self._nudges == state[0]:
-                    self._changed.wait(min(_POLL_SECONDS, left))
+                    self._changed.wait(min(self._poll, left))

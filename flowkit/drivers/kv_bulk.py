@@ -11,12 +11,11 @@ from flowkit.drivers.kv_store import KVStore, Transaction, decode, encode, key, 
 
 __all__ = ["newest_bulks", "one_bulk", "save_bulk"]
 
-_KEPT_SECONDS = 90 * 86_400.0
 _PAGE = 200
 
 
-def save_bulk(txn: Transaction, rows: Rows, op: SaveBulk, now: float) -> Result:
-    """Write a new bulk, or how far one has come."""
+def save_bulk(txn: Transaction, rows: Rows, op: SaveBulk, now: float, kept_seconds: float) -> Result:
+    """Write a new bulk, or how far one has come; one that is finished is kept for `kept_seconds`."""
     bulk = op.bulk
     known = txn.get(key(b"h", bulk.id))
     stored = None if known is None else txn.get(b"j" + known)
@@ -34,7 +33,7 @@ def save_bulk(txn: Transaction, rows: Rows, op: SaveBulk, now: float) -> Result:
     txn.put(place, encode(replace(bulk, seq=found.seq, version=bulk.version + 1, created_at=found.created_at, updated_at=now)))
     if bulk.finished_at is not None:
         for each in (place, key(b"h", bulk.id)):
-            rows.removed_at(bulk.finished_at + _KEPT_SECONDS, each)
+            rows.removed_at(bulk.finished_at + kept_seconds, each)
     return Kept(seq=found.seq, version=bulk.version + 1)
 
 

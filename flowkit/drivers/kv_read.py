@@ -58,6 +58,7 @@ class Reads:
             entries=[entry if entry.args is None else replace(entry, args=None) for entry in entries],
             messages=self.inbox(run, (), _FIRST_MESSAGES),
             handler_failures=[failure for failure in failures if failure.part == "rollback"],
+            fork=self._value(key(b"y", run, "fork")),
         )
 
     def _value(self, place: bytes) -> bytes | None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from flowkit.drivers.base import RunRow
-from flowkit.drivers.kv_store import Transaction, decode, encode, instant_key, key, number_key
+from flowkit.drivers.base import RunRow, Start
+from flowkit.drivers.kv_store import Record, Transaction, decode, encode, instant_key, key, number_key
 from flowkit.drivers.rules import FINAL, Fate, expiry
 
-__all__ = ["Rows", "run_of"]
+__all__ = ["Rows", "clear_error", "first_record", "run_of"]
 
 _RUN = b"\0"
 _KEY = b"\1"
@@ -93,18 +93,18 @@ class Rows:
             crashes=fate.crashes,
             replays=fate.replays,
             finished_at=fate.finished_at,
-            expire_at=self.expiry(fate.status, now),
+            expire_at=self.expiry(row.workflow, fate.status, now),
             updated_at=now,
         )
 
-    def expiry(self, status: str, now: float) -> float | None:
-        """When a run that is now in `status` is to be removed."""
+    def expiry(self, workflow: str, status: str, now: float) -> float | None:
+        """When a run of `workflow` that is now in `status` is to be removed."""
         if status not in FINAL:
             return None
         if self._days is None:
             data = self.txn.get(key(b"m", "retention"))
             self._days = {} if data is None else decode(data, dict[str, float])
-        return expiry(self._days, status, now)
+        return expiry(self._days, status, workflow, now)
 
     def set_body(self, run: int, field: str, body: bytes | None) -> None:
         """A body of the run; None removes it."""
@@ -135,3 +135,18 @@ def _index(row: RunRow) -> set[bytes]:
     if row.expire_at is not None:
         places.add(key(b"z", instant_key(row.expire_at), row.seq))
     return places
+
+
+def first_record(op: Start) -> Record:
+    """What stands beside the row of a new run."""
+    return Record(token=op.token, input_hash=op.input_hash, first_code=op.code, context=op.context)
+
+
+def clear_error(rows: Rows, run: int) -> None:
+    """Take the reason of a blocked run away."""
+    place = key(b"x", run)
+    record = decode(rows.txn.get(place) or b"", Record)
+    record.failed_entry = None
+    rows.txn.put(place, encode(record))
+    rows.set_body(run, "output", None)
+    rows.set_body(run, "error", None)

@@ -62,6 +62,7 @@ class Record(msgspec.Struct, kw_only=True, gc=False):
     tried: tuple[str, ...] = ()
     first_code: str = ""
     failed_entry: int | None = None
+    context: str = ""
 
 
 # --- keys -----------------------------------------------------------------------------------------------------------

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
+from flowkit.core.health import Report, decode_reports, encode_reports
 from flowkit.drivers.base import Claim, Claimed, RunRow, WorkerInfo, WorkerRow
-from flowkit.drivers.kv_rows import Rows, run_of
+from flowkit.drivers.kv_rows import Rows, clear_error, run_of
 from flowkit.drivers.kv_store import KVStore, Record, Transaction, decode, encode, instant_key, key, prefix_end
-from flowkit.drivers.kv_write import clear_error
 from flowkit.drivers.rules import FINAL, claimed, orphaned
 from flowkit.errors import Fenced
+from flowkit.settings import Settings
 
-__all__ = ["ADOPT_AFTER_SECONDS", "LEASE_SECONDS", "Work"]
+__all__ = ["Work"]
 
 T = TypeVar("T")
 
-LEASE_SECONDS = 15.0
-ADOPT_AFTER_SECONDS = 2.0
 _SLICE = 500
-_WORKER_SECONDS = 86_400.0
 
 
 class Transact(Protocol):
@@ -37,10 +36,18 @@ class Stored(WorkerRow, frozen=True, kw_only=True, gc=False):
     expires_at: float
 
 
+class Told(Struct, frozen=True, gc=False):
+    """What one source has reported, and until when it is kept."""
+
+    until: float
+    reports: bytes
+
+
 class Work:
     """The working half of a key-value driver. It never writes but through `transact`."""
 
-    def __init__(self, store: KVStore, transact: Transact) -> None:
+    def __init__(self, store: KVStore, transact: Transact, settings: Settings) -> None:
+        self._settings = settings
         self._store = store
         self._transact = transact
 
@@ -62,7 +69,7 @@ class Work:
                 seen_at=now,
                 alive=True,
                 info=info.info,
-                expires_at=now + LEASE_SECONDS,
+                expires_at=now + self._settings.lease,
             )
             txn.put(key(b"w", worker), encode(row))
             return worker
@@ -79,7 +86,9 @@ class Work:
 
         def renew(txn: Transaction) -> float:
             row = _live(txn, worker)
-            txn.put(key(b"w", worker), encode(replace(row, seen_at=now, expires_at=now + LEASE_SECONDS, info=info or row.info)))
+            txn.put(
+                key(b"w", worker), encode(replace(row, seen_at=now, expires_at=now + self._settings.lease, info=info or row.info))
+            )
             return now
 
         return self._transact(renew)
@@ -91,6 +100,22 @@ class Work:
             txn.put(key(b"c", code), manifest)
 
         self._transact(insert)
+
+    def report(self, source: str, reports: Sequence[Report], until: float) -> None:
+        """See `Driver.report`."""
+
+        def keep(txn: Transaction) -> None:
+            if reports:
+                txn.put(key(b"u", source), encode(Told(until, encode_reports(reports))))
+            elif txn.get(key(b"u", source)) is not None:
+                txn.delete(key(b"u", source))
+
+        self._transact(keep)
+
+    def reports(self, now: float) -> list[Report]:
+        """See `Driver.reports`."""
+        told = [decode(data, Told) for _, data, _ in self._store.scan(b"u", b"v", 100_000)]
+        return [report for each in told if each.until > now for report in decode_reports(each.reports)]
 
     def workers(self) -> list[WorkerRow]:
         """See `Driver.workers`."""
@@ -128,7 +153,7 @@ class Work:
             _live(txn, worker)
             rows = Rows(txn)
             runs = []
-            for row in _adoptable(rows, worker, held, workflows, now)[:limit]:
+            for row in _adoptable(rows, worker, held, workflows, now, self._settings.adopt_after)[:limit]:
                 if row.status == "paused":
                     rows.update(row, replace(row, owner=None, wake_at=None, request=""))
                 else:
@@ -181,10 +206,13 @@ class Work:
         return count
 
     def forget(self, now: float) -> None:
-        """Remove dying workers that own nothing, and clients, a day after they were last seen."""
+        """Remove dying workers that own nothing, and clients, a day after they were last seen; and reports that have expired."""
+        for place, data, _ in self._store.scan(b"u", b"v", 100_000):
+            if decode(data, Told).until <= now:
+                self._transact(partial(_drop_told, place=place, now=now))
         for _, data, _ in self._store.scan(b"w", b"x", 100_000):
             row = decode(data, Stored)
-            idle = (row.state == "dying" or row.kind == "client") and row.seen_at <= now - _WORKER_SECONDS
+            idle = (row.state == "dying" or row.kind == "client") and row.seen_at <= now - self._settings.workers_kept
             if idle and not self._store.scan(key(b"o", row.id), key(b"o", row.id + 1), 1):
                 self._transact(partial(_drop, worker=row.id))
 
@@ -203,6 +231,12 @@ def _live(txn: Transaction, worker: int) -> Stored:
 
 def _drop(txn: Transaction, worker: int) -> None:
     txn.delete(key(b"w", worker))
+
+
+def _drop_told(txn: Transaction, place: bytes, now: float) -> None:
+    data = txn.get(place)
+    if data is not None and decode(data, Told).until <= now:
+        txn.delete(place)
 
 
 def _mark(txn: Transaction, worker: int) -> None:
@@ -231,11 +265,13 @@ def _due(rows: Rows, workflows: Mapping[str, str], limit: int, now: float) -> li
     return [row for row in found if row is not None and row.owner is None and row.wake_at is not None]
 
 
-def _adoptable(rows: Rows, worker: int, held: Collection[int], workflows: Mapping[str, str], now: float) -> list[RunRow]:
+def _adoptable(
+    rows: Rows, worker: int, held: Collection[int], workflows: Mapping[str, str], now: float, after: float
+) -> list[RunRow]:
     found: list[RunRow] = []
     for place, _ in rows.txn.scan(key(b"o", worker), key(b"o", worker + 1)):
         row = None if run_of(place) in held else rows.by_seq(run_of(place))
-        if row is not None and row.workflow in workflows and row.updated_at <= now - ADOPT_AFTER_SECONDS:
+        if row is not None and row.workflow in workflows and row.updated_at <= now - after:
             found.append(row)
     prefix = key(b"s", "blocked")
     for place, _ in rows.txn.scan(prefix, prefix_end(prefix)):
@@ -271,6 +307,7 @@ def _take(rows: Rows, worker: int, row: RunRow, workflows: Mapping[str, str], no
         status=new.status,
         request=row.request,
         code=row.code,
+        context=decode(rows.txn.get(key(b"x", row.seq)) or b"", Record).context,
     )
 
 

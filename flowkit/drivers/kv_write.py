@@ -1,15 +1,19 @@
-"""What `write` does in a key-value store: the same decisions as in SQL (`rules`), on rows that are records."""
+"""What `write` does in a key-value store: the same decisions as in SQL (`rules`), on rows that are records.
+
+Longer than 400 lines because each operation of a batch sees what those before it have done.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from zlib import crc32
 
 from msgspec.structs import replace
 
 from flowkit.core.change import REWINDS, Change, Outgoing
 from flowkit.core.entry import Entry, Message
+from flowkit.core.line import BOOK, Book, Line, book_in, line_of
 from flowkit.drivers.base import (
+    Copied,
     Done,
     Duplicate,
     Ended,
@@ -37,8 +41,8 @@ from flowkit.drivers.base import (
     WorkerRow,
 )
 from flowkit.drivers.kv_bulk import save_bulk
-from flowkit.drivers.kv_records import Archived, Reply, Steering
-from flowkit.drivers.kv_rows import Rows
+from flowkit.drivers.kv_records import Archived, Reply, Steering, sized
+from flowkit.drivers.kv_rows import Rows, clear_error, first_record
 from flowkit.drivers.kv_store import Record, Transaction, decode, encode, key
 from flowkit.drivers.rules import (
     FINAL,
@@ -46,6 +50,7 @@ from flowkit.drivers.rules import (
     earliest,
     goes_forward,
     landed,
+    lines_to_drop,
     message_key,
     owed,
     retagged,
@@ -53,18 +58,19 @@ from flowkit.drivers.rules import (
     stored_key,
     tag_verb,
 )
+from flowkit.settings import Settings
 
 __all__ = ["Writing"]
 
-_DAY = 86_400.0
-_REPLY_SECONDS = _DAY
-_STEERING_SECONDS = 90 * _DAY
+_KEYS_KEPT_SECONDS = 86_400.0
+"""How long a message without a key is known by its id: a write whose outcome is unknown is repeated for less."""
 
 
 class Writing:
     """One transaction's worth of operations."""
 
-    def __init__(self, txn: Transaction, now: float, limits: Limits) -> None:
+    def __init__(self, txn: Transaction, now: float, limits: Limits, settings: Settings) -> None:
+        self._settings = settings
         self._txn = txn
         self._rows = Rows(txn)
         self._now = now
@@ -88,7 +94,7 @@ class Writing:
             case Tag():
                 return self._retag(op)
             case SaveBulk():
-                return save_bulk(self._txn, self._rows, op, self._now)
+                return save_bulk(self._txn, self._rows, op, self._now, self._settings.audit_kept)
             case Log():
                 return self._log(op)
         raise TypeError(f"{op!r} is no operation of a driver")
@@ -96,9 +102,26 @@ class Writing:
     def _log(self, op: Log) -> Result:
         if self._rows.by_seq(op.run) is None:
             return NoRun()
+        new = 0
         for line in op.lines:
-            self._txn.put(key(b"l", op.run, line.seq), encode(line))
+            place = key(b"l", op.run, line.seq)
+            new += self._txn.get(place) is None
+            self._txn.put(place, encode(line))
+        if op.lines:
+            self._keep_book(op, new)
         return Logged()
+
+    def _keep_book(self, op: Log, new: int) -> None:
+        place = key(b"l", op.run, BOOK)
+        data = self._txn.get(place)
+        book = book_in(None if data is None else decode(data, Line))
+        kept, gone = book.kept + new, []
+        if (most := lines_to_drop(kept, new, op.most)) > 0:
+            gone = self._txn.scan(key(b"l", op.run, BOOK + 1), key(b"l", op.run + 1), most)
+        for oldest, _ in gone:
+            self._txn.delete(oldest)
+        book = Book(kept=kept - len(gone), dropped=book.dropped + len(gone))
+        self._txn.put(place, encode(line_of(book, op.lines[-1].at)))
 
     # --- changes
 
@@ -151,7 +174,7 @@ class Writing:
             place = key(b"a", run, failure.entry, failure.part, failure.round, failure.n)
             self._put_new(place, encode(failure), "a failed attempt", run)
         for entry in change.add:
-            self._put_new(key(b"e", run, entry.seq), encode(_sized(entry)), f"entry {entry.seq}", run)
+            self._put_new(key(b"e", run, entry.seq), encode(sized(entry)), f"entry {entry.seq}", run)
 
     def _set(self, run: int, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -160,7 +183,7 @@ class Writing:
                 raise GuardFailed(f"entry {entry.seq} of run {run} is not open, so it cannot be set", run=run)
             args = stored.args if entry.args is None else entry.args
             place = {"parent": stored.parent, "created_at": stored.created_at, "source": stored.source}
-            self._put_entry(run, _sized(replace(entry, args=args, **place)))
+            self._put_entry(run, sized(replace(entry, args=args, **place)))
 
     def _archive(self, change: Change) -> None:
         run = change.run
@@ -185,7 +208,7 @@ class Writing:
             place = key(b"p", reply.message_id)
             if self._txn.get(place) is None:
                 self._txn.put(place, encode(Reply(run=run, at=self._now, body=reply.body)))
-                self._rows.removed_at(self._now + _REPLY_SECONDS, place)
+                self._rows.removed_at(self._now + self._settings.replies_kept, place)
 
     def _record(self, change: Change, row: RunRow) -> None:
         """The result and what else stands beside the row."""
@@ -193,12 +216,13 @@ class Writing:
             self._rows.set_body(change.run, "state", change.state)
         applies = row.status != "paused" or change.bump in REWINDS
         code = (change.code or row.code) if change.bump == "block" else ""
-        if not code and (change.finish is None or not applies):
+        if not code and not change.context and (change.finish is None or not applies):
             return
         place = key(b"x", change.run)
         record = decode(self._txn.get(place) or b"", Record)
         if code and code not in record.tried:
             record.tried = (*record.tried, code)
+        record.context = change.context or record.context
         if change.finish is not None and applies:
             record.failed_entry = change.finish.failed_entry
             self._rows.set_body(change.run, "output", change.finish.output)
@@ -237,7 +261,7 @@ class Writing:
         if twin is not None:
             return self._twin(op, twin)
         now = self._now
-        held = op.worker is not None and op.start_at <= now and self._is_live(op.worker)
+        held = op.worker is not None and op.copied is None and op.start_at <= now and self._is_live(op.worker)
         run = self._rows.next_number("runs")
         row = RunRow(
             seq=run,
@@ -255,10 +279,20 @@ class Writing:
             started_at=now if held else None,
             updated_at=now,
         )
+        if op.copied is not None:
+            row = self._with_history(row, op.copied)
         self._rows.add(row)
         self._rows.set_body(run, "input", op.input)
-        self._txn.put(key(b"x", run), encode(Record(token=op.token, input_hash=op.input_hash, first_code=op.code)))
+        self._txn.put(key(b"x", run), encode(first_record(op)))
         return Started(run=run, epoch=int(held))
+
+    def _with_history(self, row: RunRow, copied: Copied) -> RunRow:
+        """The row of a fork, whose history is written."""
+        for field, body in (("fork", copied.fork), ("state", copied.state)):
+            self._rows.set_body(row.seq, field, body)
+        for entry in copied.entries:
+            self._put_entry(row.seq, sized(entry))
+        return replace(row, head=1, entries=copied.last, inbox=copied.inbox, owes=copied.owes)
 
     def _twin(self, op: Start, row: RunRow) -> Started | Exists:
         record = decode(self._txn.get(key(b"x", row.seq)) or b"", Record)
@@ -297,6 +331,7 @@ class Writing:
             sender=message.sender,
             key=message.key,
             reply=reply,
+            context=message.context,
         )
         self._txn.put(key(b"q", row.seq, number), encode(arrived))
         if used is not None:
@@ -307,7 +342,7 @@ class Writing:
         place = key(b"k", run, used)
         self._txn.put(place, message.message_id.encode())
         if message.key is None:
-            self._rows.removed_at(self._now + _DAY, place)
+            self._rows.removed_at(self._now + _KEYS_KEPT_SECONDS, place)
 
     def _used(self, run: int, used: str) -> str | None:
         data = self._txn.get(key(b"k", run, used))
@@ -365,23 +400,4 @@ class Writing:
     def _note(self, op: str, run: int, verb: str, who: str, result: str) -> None:
         place = key(b"v", op)
         self._txn.put(place, encode(Steering(at=self._now, run=run, verb=verb, who=who, result=result)))
-        self._rows.removed_at(self._now + _STEERING_SECONDS, place)
-
-
-def clear_error(rows: Rows, run: int) -> None:
-    """Take the reason of a blocked run away."""
-    place = key(b"x", run)
-    record = decode(rows.txn.get(place) or b"", Record)
-    record.failed_entry = None
-    rows.txn.put(place, encode(record))
-    rows.set_body(run, "output", None)
-    rows.set_body(run, "error", None)
-
-
-def _sized(entry: Entry) -> Entry:
-    """`entry` with what a driver fills in."""
-    size = len(entry.output or b"") + len(entry.error or b"") + len(entry.args or b"")
-    args_crc = entry.args_crc if entry.args is None else entry.args_crc or crc32(entry.args)
-    if size == entry.size and args_crc == entry.args_crc:
-        return entry
-    return replace(entry, size=size, args_crc=args_crc)
+        self._rows.removed_at(self._now + self._settings.audit_kept, place)

@@ -52,7 +52,7 @@ def page_query(query: RunQuery, first: int | None, end: int | None) -> tuple[str
         parameters += [*values, query.limit]
     if len(parts) == 1:
         return parts[0], parameters
-    union = " UNION ALL ".join(f"SELECT * FROM ({part})" for part in parts)
+    union = " UNION ALL ".join(f"SELECT * FROM ({part}) AS part" for part in parts)
     return f"{union} ORDER BY seq DESC LIMIT ?", [*parameters, query.limit]
 
 
@@ -142,7 +142,7 @@ def _prefixed(query: RunQuery, statuses: Sequence[str], first: int | None, end: 
     candidates = f"SELECT {ROW_COLUMNS} FROM runs WHERE id >= ? AND id < ? ORDER BY id LIMIT {MAX_PREFIX}"
     tests, values = _tests(query, first, end)
     more, more_values = _also(query, statuses)
-    sql = _limited(f"({candidates})", [*tests, *more])
+    sql = _limited(f"({candidates}) AS found", [*tests, *more])
     return sql, [prefix, prefix + _LAST, *values, *more_values, query.limit]
 
 
@@ -150,7 +150,7 @@ def _owned(query: RunQuery, statuses: Sequence[str], first: int | None, end: int
     owned = f"SELECT {ROW_COLUMNS} FROM runs WHERE owner = ?"
     tests, values = _tests(query, first, end)
     more, more_values = _also(query, statuses)
-    return _limited(f"({owned})", [*tests, *more]), [query.owner, *values, *more_values, query.limit]
+    return _limited(f"({owned}) AS found", [*tests, *more]), [query.owner, *values, *more_values, query.limit]
 
 
 def _escaped(text: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from flowkit.drivers.base import Limits
 from flowkit.drivers.kv import KVDriver
+from flowkit.settings import Settings
 
 __all__ = ["MemoryDriver", "MemoryKV"]
 
@@ -88,6 +89,6 @@ class MemoryKV:
 class MemoryDriver(KVDriver):
     """A `Driver` that keeps everything in memory. Handles share a store by sharing its `kv`."""
 
-    def __init__(self, kv: MemoryKV | None = None, *, limits: Limits | None = None) -> None:
+    def __init__(self, kv: MemoryKV | None = None, *, limits: Limits | None = None, settings: Settings | None = None) -> None:
         self.kv = MemoryKV() if kv is None else kv
-        super().__init__(self.kv, limits=limits)
+        super().__init__(self.kv, limits=limits, settings=settings)

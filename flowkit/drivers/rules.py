@@ -7,7 +7,7 @@ look" (a bell), and that a paused row takes no status, timer or result from its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -26,7 +26,9 @@ __all__ = [
     "expiry",
     "goes_forward",
     "is_quiet",
+    "is_step",
     "landed",
+    "lines_to_drop",
     "message_key",
     "orphaned",
     "owed",
@@ -38,6 +40,7 @@ __all__ = [
 
 FINAL = frozenset(("completed", "failed", "cancelled"))
 ANY = "*"
+LINES_DROPPED_AT_ONCE = 1_000
 
 
 class Standing(Protocol):
@@ -101,8 +104,8 @@ def _as_it_is(row: Standing) -> Fate:
     )
 
 
-def is_quiet(change: Change, row: Standing) -> bool:
-    """Whether `change` leaves all of `Fate` as it is: the ordinary step of an owner, which touches no index."""
+def is_step(change: Change) -> bool:
+    """Whether `change` by itself asks for nothing of `Fate` but a calm: the ordinary step of an owner."""
     return (
         change.status is None
         and change.park is None
@@ -111,9 +114,12 @@ def is_quiet(change: Change, row: Standing) -> bool:
         and not change.bump
         and change.ending is None
         and change.wake_at is None
-        and row.wake_at is None
-        and not (change.calms and row.crashes)
     )
+
+
+def is_quiet(change: Change, row: Standing) -> bool:
+    """Whether `change` leaves all of `Fate` as it is, so that its statement touches no index."""
+    return is_step(change) and row.wake_at is None and not (change.calms and row.crashes)
 
 
 def landed(change: Change, row: Standing, now: float) -> Fate:
@@ -287,10 +293,19 @@ def earliest(wake_at: float | None, now: float) -> float:
     return now if wake_at is None else min(wake_at, now)
 
 
-def expiry(days: dict[str, float], status: str, now: float) -> float | None:
-    """When retention removes a run that ends in `status` now; None: never."""
-    kept = days.get(status)
-    return None if kept is None else now + kept * 86_400
+def expiry(days: Mapping[str, float], status: str, workflow: str, now: float) -> float | None:
+    """When retention removes a run of `workflow` that ends in `status` now; None: never. What names the workflow goes before
+    what does not, and of that what names the status.
+    """
+    for name in (f"{workflow}/{status}", f"{workflow}/*", status):
+        if (kept := days.get(name)) is not None:
+            return now + kept * 86_400
+    return None
+
+
+def lines_to_drop(kept: int, new: int, most: int) -> int:
+    """How many of a run's `kept` lines a write of `new` ones drops, if so many are too many; never so many that others wait."""
+    return min(kept - most, new + LINES_DROPPED_AT_ONCE)
 
 
 def stored_key(key: str) -> str:

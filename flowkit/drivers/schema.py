@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
-__all__ = ["MIN_WRITER", "VERSION", "found_version", "migrate", "needs_migration"]
+__all__ = ["MIN_WRITER", "TABLES", "VERSION", "found_version", "migrate", "needs_migration", "refuse_newer"]
 
 VERSION = 1
 """The schema this code writes."""
@@ -50,7 +50,7 @@ _ENTRY_COLUMNS = """\
   args TEXT,
   by_hand TEXT"""
 
-_TABLES = f"""
+TABLES = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 
 CREATE TABLE runs (
@@ -79,6 +79,7 @@ CREATE TABLE runs (
   error_line TEXT,
   tags TEXT NOT NULL DEFAULT '[]',
   code TEXT NOT NULL DEFAULT '',
+  context TEXT NOT NULL DEFAULT '',
   created_at REAL NOT NULL,
   start_at REAL NOT NULL,
   started_at REAL,
@@ -107,7 +108,9 @@ CREATE TABLE run_io (
   input TEXT NOT NULL,
   output TEXT,
   error TEXT,
-  state TEXT
+  state TEXT,
+  fork_crc INTEGER NOT NULL DEFAULT 0,
+  fork TEXT
 );
 
 CREATE TABLE run_tags (
@@ -152,6 +155,7 @@ CREATE TABLE inbox (
   sender TEXT NOT NULL,
   key TEXT,
   reply INTEGER NOT NULL,
+  context TEXT NOT NULL DEFAULT '',
   crc INTEGER NOT NULL,
   body TEXT NOT NULL
 );
@@ -206,6 +210,8 @@ CREATE TABLE workers (
 );
 
 CREATE TABLE codes (code TEXT PRIMARY KEY, at REAL NOT NULL, manifest TEXT NOT NULL);
+
+CREATE TABLE health (source TEXT PRIMARY KEY, until REAL NOT NULL, reports TEXT NOT NULL);
 
 CREATE TABLE steering (
   op TEXT PRIMARY KEY,
@@ -287,13 +293,22 @@ def found_version(connection: sqlite3.Connection, name: str) -> int:
         version, min_writer = int(meta["schema_version"]), int(meta["min_writer"])
     except (sqlite3.OperationalError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"{name} is a SQLite database of something else than flowkit. Choose another file.") from error
+    refuse_newer(name, version, min_writer)
+    return version
+
+
+def refuse_newer(name: str, version: int, min_writer: int) -> None:
+    """Leave a database alone that only newer code understands: `min_writer` is the lowest schema that may write it.
+
+    Raises:
+        SchemaTooNew: it is beyond ours.
+    """
     if min_writer > VERSION:
         raise SchemaTooNew(
             f"{name} was written by a newer flowkit (schema {version}; this one knows {VERSION}). Upgrade flowkit to open it.",
             found=version,
             supported=VERSION,
         )
-    return version
 
 
 def _version_without_meta(tables: set[str], name: str) -> int:
@@ -324,7 +339,7 @@ def _migrations() -> Migrations:
 
     @migrations(name="0001_tables")
     def tables(db: Database) -> None:
-        _execute_each(db.conn, _TABLES + _views())
+        _execute_each(db.conn, TABLES + _views())
         first = {"store_id": secrets.token_hex(16), "retention": "{}"}
         db.conn.executemany("INSERT INTO meta (key, value) VALUES (?, ?)", first.items())
 

@@ -16,8 +16,23 @@ from flowkit.codec import Codec
 from flowkit.core.bulk import Bulk
 from flowkit.core.change import Change
 from flowkit.core.entry import Entry, FailedAttempt, Message
-from flowkit.core.line import Line
-from flowkit.drivers.base import BodyRef, Claim, Claimed, Driver, LineQuery, Log, Op, Result, RunView, SaveBulk, Send, Start
+from flowkit.core.health import Report
+from flowkit.core.line import BOOK, Line
+from flowkit.drivers.base import (
+    BodyRef,
+    Claim,
+    Claimed,
+    Copied,
+    Driver,
+    LineQuery,
+    Log,
+    Op,
+    Result,
+    RunView,
+    SaveBulk,
+    Send,
+    Start,
+)
 
 __all__ = ["SealedDriver"]
 
@@ -42,7 +57,7 @@ class SealedDriver:
     def _sealed_op(self, op: Op) -> Op:
         match op:
             case Start():
-                return replace(op, input=self._codec.encode(op.input))
+                return replace(op, input=self._codec.encode(op.input), copied=self._sealed_copy(op.copied))
             case Send():
                 return replace(op, body=self._codec.encode(op.body))
             case Change():
@@ -53,6 +68,12 @@ class SealedDriver:
                 return replace(op, lines=[replace(line, text=self._codec.encode(line.text)) for line in op.lines])
             case _:
                 return op
+
+    def _sealed_copy(self, copied: Copied | None) -> Copied | None:
+        if copied is None:
+            return None
+        entries = [self._sealed_entry(entry) for entry in copied.entries]
+        return replace(copied, fork=self._codec.encode(copied.fork), entries=entries, state=self._seal(copied.state))
 
     def _sealed_change(self, change: Change) -> Change:
         finish = change.finish
@@ -68,7 +89,7 @@ class SealedDriver:
             sends=[replace(send, body=self._codec.encode(send.body)) for send in change.sends],
             state=self._seal(change.state),
             finish=finish,
-            error_line=None if change.error_line is None else change.error_line.partition(":")[0],
+            error_line=_told(change),
         )
 
     def _sealed_entry(self, entry: Entry) -> Entry:
@@ -78,6 +99,10 @@ class SealedDriver:
 
     def _seal(self, body: bytes | None) -> bytes | None:
         return None if body is None else self._codec.encode(body)
+
+    def report(self, source: str, reports: Sequence[Report], until: float, now: float) -> None:
+        """As `Driver.report`."""
+        self.inner.report(source, [replace(report, line="") for report in reports], until, now)
 
     # --- out
 
@@ -109,6 +134,7 @@ class SealedDriver:
             entries=[self._turned(entry, self._open) for entry in view.entries],
             messages=[self._opened(message) for message in view.messages],
             handler_failures=[self._opened_failure(failure) for failure in view.handler_failures],
+            fork=self._open(view.fork),
         )
 
     def inbox(self, run: int, names: Collection[str], limit: int) -> list[Message]:
@@ -128,7 +154,8 @@ class SealedDriver:
 
     def lines(self, query: LineQuery) -> list[Line]:
         """As `Driver.lines`."""
-        return [replace(line, text=self._codec.decode(line.text)) for line in self.inner.lines(query)]
+        found = self.inner.lines(query)
+        return [line if line.seq == BOOK else replace(line, text=self._codec.decode(line.text)) for line in found]
 
     def body(self, ref: BodyRef) -> bytes | None:
         """As `Driver.body`."""
@@ -158,3 +185,9 @@ class SealedDriver:
             entry, output=turn(entry.output), error=turn(entry.error), patch=turn(entry.patch), args=turn(entry.args),
             by_hand=turn(entry.by_hand),
         )  # fmt: skip
+
+
+def _told(change: Change) -> str | None:
+    """Of an error the type. What a run asks when it pauses itself is no error, and holds nothing but a location."""
+    asks = change.status == "paused"
+    return change.error_line if asks or change.error_line is None else change.error_line.partition(":")[0]

@@ -78,7 +78,7 @@ HISTORY_COLUMNS = (
     "seq, parent, location, kind, status, attempts, round, created_at, started_at, settled_at, due_at, rollback, "
     "source, size, args_crc"
 )
-MESSAGE_COLUMNS = "seq, id, name, sent_at, sender, key, reply, crc, body"
+MESSAGE_COLUMNS = "seq, id, name, sent_at, sender, key, reply, context, crc, body"
 ATTEMPT_COLUMNS = "run, entry, part, round, n, started_at, ended_at, retry_at, error"
 
 
@@ -327,7 +327,7 @@ def entry_of(row: Row) -> Entry:
     """A row of `HISTORY_COLUMNS`, output, error, patch, by_hand."""
     (seq, parent, location, kind, status, attempts, round, created_at, started_at, settled_at, due_at) = row[:11]
     (rollback, source, size, args_crc, output, error, patch, by_hand) = row[11:19]
-    if type(location) is not str or type(kind) is not str or type(status) is not str:  # a damaged record has damaged types
+    if type(seq) is not int or (type(location), type(kind), type(status)) != (str, str, str):  # damage changes types, too
         raise PayloadError(f"entry {seq} cannot be read: the file was damaged or edited. See `flowkit doctor`.")
     return Entry(
         seq=seq,
@@ -354,11 +354,19 @@ def entry_of(row: Row) -> Entry:
 
 def message_of(run: int, row: Row) -> Message:
     """A row of `MESSAGE_COLUMNS`. Raises PayloadError if it is damaged."""
-    seq, id, name, sent_at, sender, key, reply, crc, body = row
+    seq, id, name, sent_at, sender, key, reply, context, crc, body = row
     if message_sum(name, body) != crc:
         refuse_damaged(f"message {seq} ({name}) of run {run}")
     return Message(
-        seq=seq, id=id, name=name, sent_at=sent_at, sender=sender, key=key, reply=bool(reply), body=body_of(body) or b""
+        seq=seq,
+        id=id,
+        name=name,
+        sent_at=sent_at,
+        sender=sender,
+        key=key,
+        reply=bool(reply),
+        body=body_of(body) or b"",
+        context=context,
     )
 
 

@@ -12,11 +12,12 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from flowkit.core.bulk import Bulk
 from flowkit.core.entry import Entry, FailedAttempt, Message
+from flowkit.core.health import Report
 from flowkit.core.line import Line
 from flowkit.drivers.base import (
     BodyRef,
@@ -35,21 +36,19 @@ from flowkit.drivers.base import (
 from flowkit.drivers.connections import Connections, Durability, translated
 from flowkit.drivers.forks import INSIDE_SQLITE
 from flowkit.drivers.gate import LiveLock
-from flowkit.drivers.sqlite_across import SQLiteAcross
+from flowkit.drivers.sqlite_across import SQLiteAcross, sqlite_facts
 from flowkit.drivers.sqlite_bulk import Bulks
 from flowkit.drivers.sqlite_logs import lines
-from flowkit.drivers.sqlite_purge import purge
+from flowkit.drivers.sqlite_purge import purge, remove
 from flowkit.drivers.sqlite_read import Reads
 from flowkit.drivers.sqlite_survey import SQLiteSurvey
 from flowkit.drivers.sqlite_work import Work
 from flowkit.drivers.sqlite_write import Writing
+from flowkit.drivers.statements import Statements
 from flowkit.errors import StoreError
+from flowkit.settings import Settings
 
 __all__ = ["SQLiteDriver"]
-
-_BUSY_POLL_SECONDS = 0.005
-_IDLE_POLL_SECONDS = 0.020
-_BUSY_AFTER_CHANGE_SECONDS = 1.0
 
 
 class SQLiteDriver:
@@ -57,7 +56,7 @@ class SQLiteDriver:
 
     With `durability` ``"full"`` what is acknowledged survives a power cut; with ``"process"`` it survives the death of
     the process, and a power cut may take the newest commits. `busy_seconds` bounds every wait for the file's write
-    lock.
+    lock (None: as `settings` say).
 
     Raises:
         StoreError: the path cannot be opened, or is no database of ours. SchemaTooNew: it is for newer code.
@@ -69,15 +68,20 @@ class SQLiteDriver:
         durability: Durability = "full",
         *,
         readonly: bool = False,
-        busy_seconds: float = 30.0,
+        busy_seconds: float | None = None,
         limits: Limits | None = None,
+        settings: Settings | None = None,
     ) -> None:
-        self.limits = limits or Limits()
-        self._connections = Connections(Path(path), durability=durability, readonly=readonly, busy_seconds=busy_seconds)
-        self._work = Work(self._connections)
-        self._reads = Reads(self._connections)
+        self._settings = settings = Settings() if settings is None else settings
+        self.limits = limits or Limits(inbox=settings.inbox)
+        self._connections = Connections(
+            Path(path), durability=durability, readonly=readonly, settings=settings,
+            busy_seconds=settings.busy if busy_seconds is None else busy_seconds,
+        )  # fmt: skip
+        self._work = Work(self._connections, settings)
+        self._reads = Reads(self._connections, settings)
         self._bulks = Bulks(self._connections)
-        self._changes = _Changes(self._connections)
+        self._changes = _Changes(self._connections, settings)
 
     def write(self, ops: Sequence[Op], now: float) -> list[Result]:
         return self._connections.transact(lambda cursor: Writing(cursor, now, self.limits).apply(ops))
@@ -111,6 +115,12 @@ class SQLiteDriver:
     def workers(self) -> list[WorkerRow]:
         return self._work.workers()
 
+    def report(self, source: str, reports: Sequence[Report], until: float, now: float) -> None:
+        self._work.report(source, reports, until)
+
+    def reports(self, now: float) -> list[Report]:
+        return self._work.reports(now)
+
     def publish(self, code: str, manifest: bytes, now: float) -> None:
         self._work.publish(code, manifest, now)
 
@@ -123,7 +133,7 @@ class SQLiteDriver:
     # --- retention
 
     def purge(self, now: float, limit: int = 500) -> int:
-        count, workers = self._connections.transact(lambda cursor: purge(cursor, now, limit))
+        count, workers = self._connections.transact(lambda cursor: purge(cursor, now, limit, self._settings))
         for worker in workers:
             LiveLock.forget(self._connections.locks, worker)
         return count
@@ -135,6 +145,9 @@ class SQLiteDriver:
             cursor.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('retention', ?)", (policy,))
 
         self._connections.transact(store)
+
+    def remove(self, runs: Mapping[int, int]) -> int:
+        return self._connections.transact(lambda cursor: remove(cursor, runs))
 
     # --- noticing change
 
@@ -189,7 +202,11 @@ class SQLiteDriver:
 
     def across(self) -> SQLiteAcross:
         """What pages over all runs ask beyond that."""
-        return SQLiteAcross(self._connections)
+        return SQLiteAcross(self._connections, lambda: sqlite_facts(self._connections))
+
+    def time_reads(self, now: Callable[[], float]) -> Statements:
+        """See `TimesReads`."""
+        return self._connections.time_reads(now)
 
     def close(self) -> None:
         self._changes.close()
@@ -200,7 +217,9 @@ class SQLiteDriver:
 class _Changes:
     """What has happened since a thread last asked: nudges of this handle, commits of others."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, settings: Settings) -> None:
+        self._poll, self._poll_busy = settings.store_poll, settings.store_poll_busy
+        self._busy_for = settings.store_busy_for
         self._connections = connections
         self._changed = threading.Condition()
         self._nudges = 0
@@ -228,11 +247,11 @@ class _Changes:
             now = time.monotonic()
             if state != seen:
                 self._seen.state = state
-                self._busy_until = now + _BUSY_AFTER_CHANGE_SECONDS
+                self._busy_until = now + self._busy_for
                 return True
             if now >= end:
                 return False
-            poll = _BUSY_POLL_SECONDS if now < self._busy_until else _IDLE_POLL_SECONDS
+            poll = self._poll_busy if now < self._busy_until else self._poll
             with self._changed:
                 if self._nudges == state[0]:
                     self._changed.wait(min(poll, end - now))

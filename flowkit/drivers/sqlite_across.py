@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 
 from flowkit.core.entry import Entry
 from flowkit.drivers.across import Kept, StoreFacts
 from flowkit.drivers.base import RunRow
 from flowkit.drivers.connections import Connections
+from flowkit.drivers.cursors import Executes, Reader
 from flowkit.drivers.sql import ROW_COLUMNS, entry_of, row_of
 from flowkit.drivers.sqlite_read import HISTORY
 from flowkit.drivers.sqlite_survey import NEXT_WORKFLOW
 from flowkit.drivers.survey import Deed
 
-__all__ = ["SQLiteAcross"]
+__all__ = ["SQLiteAcross", "sqlite_facts"]
 
 DUE_NEXT = (
     f"SELECT {ROW_COLUMNS} FROM runs INDEXED BY runs_due WHERE workflow = ? AND wake_at >= ? AND (wake_at > ? OR seq > ?) "
@@ -45,8 +46,9 @@ _LAST_INSTANT = 1e300
 class SQLiteAcross:
     """See `Across`."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Reader, facts: Callable[[], StoreFacts]) -> None:
         self._connections = connections
+        self._facts = facts
 
     def due(self, after: tuple[float, int], limit: int, workflows: Collection[str] | None) -> list[RunRow]:
         """See `Across.due`: the workflows' own lists, merged while they are read, so few more than `limit` rows are."""
@@ -79,22 +81,27 @@ class SQLiteAcross:
 
     def facts(self) -> StoreFacts:
         """See `Across.facts`."""
-        path = self._connections.path
-        log = path.with_name(f"{path.name}-wal")
-        with self._connections.reading() as db:
-            page, free = (int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_size", "freelist_count"))
-            journal = str(db.execute("PRAGMA journal_mode").fetchone()[0])
-            schema, newest = db.execute(SCHEMA).fetchone(), db.execute(NEWEST).fetchone()
-        found = log.stat() if log.exists() else None
-        return StoreFacts(
-            path=str(path), size=path.stat().st_size, free=page * free, journal=journal,
-            engine=f"SQLite {sqlite3.sqlite_version}",
-            log_size=0 if found is None else found.st_size, log_at=None if found is None else found.st_mtime,
-            schema=int(schema[0]) if schema is not None else 0, runs=newest[0] or 0,
-        )  # fmt: skip
+        return self._facts()
 
 
-def _workflows(db: sqlite3.Connection) -> list[str]:
+def sqlite_facts(connections: Connections) -> StoreFacts:
+    """What SQLite says of its file."""
+    path = connections.path
+    log = path.with_name(f"{path.name}-wal")
+    with connections.reading() as db:
+        page, free = (int(db.execute(f"PRAGMA {name}").fetchone()[0]) for name in ("page_size", "freelist_count"))
+        journal = str(db.execute("PRAGMA journal_mode").fetchone()[0])
+        schema, newest = db.execute(SCHEMA).fetchone(), db.execute(NEWEST).fetchone()
+    found = log.stat() if log.exists() else None
+    return StoreFacts(
+        path=str(path), size=path.stat().st_size, free=page * free, journal=journal,
+        engine=f"SQLite {sqlite3.sqlite_version}",
+        log_size=0 if found is None else found.st_size, log_at=None if found is None else found.st_mtime,
+        schema=int(schema[0]) if schema is not None else 0, runs=newest[0] or 0,
+    )  # fmt: skip
+
+
+def _workflows(db: Executes) -> list[str]:
     """By hopping through their index from name to name."""
     names: list[str] = []
     while len(names) < _MOST_WORKFLOWS:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import msgspec
 
 from flowkit.core.bulk import Bulk, Picks
 from flowkit.drivers.base import Duplicate, Kept, Moved, Result, SaveBulk
-from flowkit.drivers.connections import Connections
+from flowkit.drivers.cursors import Executes, Reader
 from flowkit.drivers.sql import Row, body_sum, checked_body, text_of
 from flowkit.errors import PayloadError
 
@@ -32,7 +30,7 @@ _VERSION = "SELECT version FROM bulks WHERE id = ?"
 _LAST = 1 << 62
 
 
-def save_bulk(cursor: sqlite3.Cursor, op: SaveBulk, now: float) -> Result:
+def save_bulk(cursor: Executes, op: SaveBulk, now: float) -> Result:
     """Write a new bulk, or how far one has come."""
     bulk = op.bulk
     if not bulk.version:
@@ -64,7 +62,7 @@ def _json(value: object) -> str:
 class Bulks:
     """Reads bulks."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Reader) -> None:
         self._connections = connections
 
     def one(self, bulk: int | str) -> Bulk | None:

@@ -6,7 +6,6 @@ statements: the short one of an ordinary step touches no index.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,12 +13,14 @@ import msgspec
 
 from flowkit.core.change import Change
 from flowkit.core.entry import Entry
-from flowkit.drivers.base import GuardFailed
+from flowkit.drivers.base import Copied, GuardFailed
+from flowkit.drivers.cursors import Executes
 from flowkit.drivers.rules import Fate, goes_forward, owed
 from flowkit.drivers.sql import (
     ATTEMPT_COLUMNS,
     ENTRY_COLUMNS,
     LOW,
+    MESSAGE_COLUMNS,
     Row,
     args_sum,
     attempt_values,
@@ -32,7 +33,9 @@ from flowkit.drivers.sql import (
     waiting_text,
 )
 
-__all__ = ["ARRIVE", "FATE", "STANDING_COLUMNS", "Batch", "Standing", "clear_error", "fate_values", "set_fate"]
+__all__ = [
+    "ARRIVE", "FATE", "STANDING_COLUMNS", "Batch", "Standing", "clear_error", "copy_history", "fate_values", "set_fate",
+]  # fmt: skip
 
 STANDING_COLUMNS = (
     "seq, epoch, head, status, wake_at, owner, inbox, owes, request, ending, crashes, replays, start_at, finished_at, code"
@@ -99,11 +102,14 @@ _ARCHIVE = (
 )
 _UNLIST = "DELETE FROM entries WHERE run = ? AND seq = ?"
 _CONSUME = "DELETE FROM inbox WHERE run = ? AND seq = ?"
-ARRIVE = "INSERT INTO inbox (run, seq, id, name, sent_at, sender, key, reply, crc, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+ARRIVE = f"INSERT INTO inbox (run, {MESSAGE_COLUMNS}) VALUES (?, {_marks(MESSAGE_COLUMNS)})"
 _REPLY = "INSERT OR IGNORE INTO replies (message, run, at, body) VALUES (?, ?, ?, ?)"
 _STATE = "UPDATE run_io SET state = ?, state_crc = ? WHERE run = ?"
 _FINISH = "UPDATE run_io SET output = ?, output_crc = ?, error = ?, error_crc = ?, failed_entry = ? WHERE run = ?"
 _TRIED = "UPDATE run_io SET tried = tried || ? WHERE run = ? AND instr(tried, ?) = 0"
+_FORK = "UPDATE run_io SET fork = ?, fork_crc = ?, state = ?, state_crc = ? WHERE run = ?"
+_BEGUN = "UPDATE runs SET head = 1, entries = ?, inbox = ?, owes = ? WHERE seq = ?"
+_CONTEXT = "UPDATE runs SET context = ? WHERE seq = ?"
 _CLEAR_LINE = "UPDATE runs SET error_line = NULL WHERE seq = ?"
 
 
@@ -125,15 +131,23 @@ def fate_values(fate: Fate, expire_at: float | None) -> Row:
     )
 
 
-def set_fate(cursor: sqlite3.Cursor, run: int, fate: Fate, expire_at: float | None, now: float) -> None:
+def set_fate(cursor: Executes, run: int, fate: Fate, expire_at: float | None, now: float) -> None:
     """Give the row of `run` the columns of `fate`."""
     cursor.execute(_SET_FATE, (now, *fate_values(fate, expire_at), run))
 
 
-def clear_error(cursor: sqlite3.Cursor, run: int) -> None:
+def clear_error(cursor: Executes, run: int) -> None:
     """Take the reason of a blocked run away."""
     cursor.execute(_CLEAR_LINE, (run,))
     cursor.execute(_FINISH, (None, 0, None, 0, None, run))
+
+
+def copy_history(cursor: Executes, run: int, copied: Copied) -> None:
+    """Give a new run what a fork begins with."""
+    cursor.execute(_BEGUN, (copied.last, copied.inbox, copied.owes, run))
+    state = (text_of(copied.state), body_sum(copied.state))
+    cursor.execute(_FORK, (text_of(copied.fork), body_sum(copied.fork), *state, run))
+    cursor.executemany(_ADD, [entry_values(run, entry) for entry in copied.entries])
 
 
 class Batch:
@@ -193,6 +207,8 @@ class Batch:
             self._rewrite(change)
         if change.bump and goes_forward(change):
             self._more(_FORWARD, [(run,)])
+        if change.context:
+            self._more(_CONTEXT, [(change.context, run)])
 
     def _set(self, run: int, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -222,7 +238,7 @@ class Batch:
         for message in change.requeue:
             text = text_of(message.body)
             place = (run, message.seq, message.id, message.name, message.sent_at, message.sender, message.key)
-            self._more(ARRIVE, [(*place, message.reply, message_sum(message.name, text), text)])
+            self._more(ARRIVE, [(*place, message.reply, message.context, message_sum(message.name, text), text)])
 
     def finish(self, change: Change) -> None:
         """The run's result."""
@@ -235,7 +251,7 @@ class Batch:
         if rows:
             self._rest.setdefault(sql, []).extend(rows)
 
-    def execute(self, cursor: sqlite3.Cursor) -> None:
+    def execute(self, cursor: Executes) -> None:
         """Write everything, archived entries before new ones. Raises GuardFailed."""
         _counted(cursor, _STEP, self._steps)
         _counted(cursor, _TURN, self._turns)
@@ -246,24 +262,21 @@ class Batch:
         if self._tried:
             cursor.executemany(_TRIED, self._tried)
 
-    def _execute_rest(self, cursor: sqlite3.Cursor) -> None:
+    def _execute_rest(self, cursor: Executes) -> None:
         for sql in _IN_ORDER:
             if rows := self._rest.get(sql):
                 _CHECKED.get(sql, _uncounted)(cursor, sql, rows)
 
 
-def _counted(cursor: sqlite3.Cursor, sql: str, rows: list[Row]) -> None:
+def _counted(cursor: Executes, sql: str, rows: list[Row]) -> None:
     if not rows:
         return
-    if len(rows) == 1:
-        cursor.execute(sql, rows[0])
-    else:
-        cursor.executemany(sql, rows)
-    if cursor.rowcount != len(rows):
-        raise GuardFailed(f"{_GUARDS.get(sql, 'a row')} is not there any more ({cursor.rowcount} of {len(rows)} written)")
+    done = cursor.execute(sql, rows[0]) if len(rows) == 1 else cursor.executemany(sql, rows)
+    if done.rowcount != len(rows):
+        raise GuardFailed(f"{_GUARDS.get(sql, 'a row')} is not there any more ({done.rowcount} of {len(rows)} written)")
 
 
-def _uncounted(cursor: sqlite3.Cursor, sql: str, rows: list[Row]) -> None:
+def _uncounted(cursor: Executes, sql: str, rows: list[Row]) -> None:
     cursor.executemany(sql, rows)
 
 
@@ -283,6 +296,7 @@ _IN_ORDER = (
     _REPLY,
     _STATE,
     _FINISH,
+    _CONTEXT,
 )
 _GUARDS = {
     _SET: "an open entry to settle",
@@ -291,4 +305,4 @@ _GUARDS = {
     _ARCHIVE: "an entry to archive",
     _CONSUME: "a message to take",
 }
-_CHECKED: dict[str, Callable[[sqlite3.Cursor, str, list[Row]], Any]] = dict.fromkeys(_GUARDS, _counted)
+_CHECKED: dict[str, Callable[[Executes, str, list[Row]], Any]] = dict.fromkeys(_GUARDS, _counted)

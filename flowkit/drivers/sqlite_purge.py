@@ -3,46 +3,55 @@
 from __future__ import annotations
 
 import json
-import sqlite3
+from collections.abc import Mapping
 
-__all__ = ["purge"]
+from flowkit.drivers.cursors import Executes
+from flowkit.settings import Settings
 
-_DAY = 86_400.0
-_REPLY_DAYS = 1
-_STEERING_DAYS = 90
-_WORKER_DAYS = 1
+__all__ = ["purge", "remove"]
+
+_KEYS_KEPT_SECONDS = 86_400.0
+"""How long a message without a key is known by its id: a write whose outcome is unknown is repeated for less."""
 
 _BY_RUN = ("entries", "archive", "attempts", "inbox", "keys", "replies", "logs", "run_io")
 
 
-def purge(cursor: sqlite3.Cursor, now: float, limit: int) -> tuple[int, list[int]]:
+def purge(cursor: Executes, now: float, limit: int, settings: Settings) -> tuple[int, list[int]]:
     """Delete up to `limit` runs; returns how many, and the ids of the workers that were forgotten."""
     runs = cursor.execute(
         "SELECT seq, tags FROM runs WHERE expire_at <= ? AND expire_at IS NOT NULL ORDER BY expire_at LIMIT ?",
         (now, limit),
     ).fetchall()
-    for run, tags in runs:
-        _delete_run(cursor, run, json.loads(tags))
-    cursor.execute("DELETE FROM replies WHERE at <= ?", (now - _REPLY_DAYS * _DAY,))
-    cursor.execute("DELETE FROM steering WHERE at <= ?", (now - _STEERING_DAYS * _DAY,))
-    cursor.execute("DELETE FROM bulks WHERE finished_at <= ?", (now - _STEERING_DAYS * _DAY,))
-    cursor.execute("DELETE FROM keys WHERE key >= '~id:' AND key < '~id;' AND at <= ?", (now - _DAY,))
-    return len(runs), _forget_workers(cursor, now)
+    _delete_runs(cursor, [(run,) for run, _ in runs], [(tag, run) for run, tags in runs for tag in json.loads(tags)])
+    cursor.execute("DELETE FROM replies WHERE at <= ?", (now - settings.replies_kept,))
+    cursor.execute("DELETE FROM health WHERE until <= ?", (now,))
+    cursor.execute("DELETE FROM steering WHERE at <= ?", (now - settings.audit_kept,))
+    cursor.execute("DELETE FROM bulks WHERE finished_at <= ?", (now - settings.audit_kept,))
+    cursor.execute("DELETE FROM keys WHERE key >= '~id:' AND key < '~id;' AND at <= ?", (now - _KEYS_KEPT_SECONDS,))
+    return len(runs), _forget_workers(cursor, now - settings.workers_kept)
 
 
-def _delete_run(cursor: sqlite3.Cursor, run: int, tags: list[str]) -> None:
+def remove(cursor: Executes, runs: Mapping[int, int]) -> int:
+    """Delete those of `runs`, seq → head, that have ended and have that head still."""
+    sql = "SELECT seq, tags FROM runs WHERE seq = ? AND head = ? AND status IN ('completed', 'failed', 'cancelled')"
+    found = [row for run in runs.items() for row in cursor.execute(sql, run).fetchall()]
+    _delete_runs(cursor, [(run,) for run, _ in found], [(tag, run) for run, tags in found for tag in json.loads(tags)])
+    return len(found)
+
+
+def _delete_runs(cursor: Executes, runs: list[tuple[int]], tags: list[tuple[str, int]]) -> None:
     for table in _BY_RUN:
-        cursor.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
-    cursor.executemany("DELETE FROM run_tags WHERE tag = ? AND run = ?", [(tag, run) for tag in tags])
-    cursor.execute("DELETE FROM runs WHERE seq = ?", (run,))
+        cursor.executemany(f"DELETE FROM {table} WHERE run = ?", runs)
+    cursor.executemany("DELETE FROM run_tags WHERE tag = ? AND run = ?", tags)
+    cursor.executemany("DELETE FROM runs WHERE seq = ?", runs)
 
 
-def _forget_workers(cursor: sqlite3.Cursor, now: float) -> list[int]:
-    """Dying workers that own nothing, and clients, a day after they were last seen."""
+def _forget_workers(cursor: Executes, before: float) -> list[int]:
+    """Dying workers that own nothing, and clients, not seen since `before`."""
     rows = cursor.execute(
         "SELECT id FROM workers w WHERE (state = 'dying' OR kind = 'client') AND seen_at <= ? "
         "AND NOT EXISTS (SELECT 1 FROM runs WHERE owner = w.id)",
-        (now - _WORKER_DAYS * _DAY,),
+        (before,),
     ).fetchall()
     cursor.executemany("DELETE FROM workers WHERE id = ?", rows)
     return [row[0] for row in rows]

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
+from typing import Any
 
 from flowkit.core.entry import Entry, FailedAttempt, Message
 from flowkit.drivers.base import BodyRef, RunQuery, RunRow, RunView
-from flowkit.drivers.connections import Connections
+from flowkit.drivers.cursors import Executes, Reader
 from flowkit.drivers.lists import page_query
 from flowkit.drivers.sql import (
     AT_ID,
@@ -35,12 +36,12 @@ from flowkit.drivers.sql import (
     row_of,
 )
 from flowkit.errors import PayloadError
+from flowkit.settings import Settings
 
-__all__ = ["BODIES", "FIRST_CODE", "HISTORY", "MANIFEST", "Reads", "bounds_of", "fresh_views", "picked_body"]
+__all__ = ["BODIES", "ENTRIES", "FIRST_CODE", "HISTORY", "INBOX", "MANIFEST", "Reads", "bounds_of", "fresh_views", "picked_body"]
 
 _FIRST_MESSAGES = 256
 _SMALL = 4_096
-_SEARCH_SECONDS = 0.15
 _CLOCK_SLACK = 1_000
 
 HISTORY = f"{HISTORY_COLUMNS}, CASE WHEN size <= {_SMALL} THEN output END, error, NULL, by_hand"
@@ -53,7 +54,7 @@ _ARGS = f"{HISTORY_COLUMNS}, NULL, NULL, NULL, NULL, crc, args"
 
 FIRST_CODE = "SELECT i.first_code, r.code FROM runs r JOIN run_io i ON i.run = r.seq WHERE r.seq = ?"
 MANIFEST = "SELECT manifest FROM codes WHERE code = ?"
-_IO_COLUMNS = "input, input_crc, state, state_crc, error, error_crc, failed_entry, tried"
+_IO_COLUMNS = "input, input_crc, state, state_crc, error, error_crc, failed_entry, tried, fork, fork_crc"
 _ROW_WIDTH = ROW_COLUMNS.count(",") + 1
 _FRESH = (
     f"SELECT {ROW_COLUMNS}, {_IO_COLUMNS} FROM runs JOIN run_io ON run = seq "
@@ -61,11 +62,11 @@ _FRESH = (
 )
 """A run that has no entry, no message and no handler yet."""
 
-_ENTRIES = (
+ENTRIES = (
     f"SELECT {BODIES}, run, seq, number FROM (SELECT rowid AS place, seq AS number FROM entries WHERE run = ? AND seq > ?) "
     "LEFT JOIN entries ON entries.rowid = place ORDER BY number"
 )
-_INBOX = (
+INBOX = (
     f"SELECT {MESSAGE_COLUMNS}, run, seq, number FROM (SELECT rowid AS place, seq AS number FROM inbox WHERE run = ?) "
     "LEFT JOIN inbox ON inbox.rowid = place ORDER BY number LIMIT ?"
 )
@@ -80,9 +81,15 @@ _HANDLERS = f"{_ATTEMPTS} AND part = 'rollback' {_IN_ORDER}"
 
 
 class Reads:
-    """The reading half of the SQLite driver."""
+    """The reading half of a SQL driver. What one database does in its own way is handed in."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(
+        self, connections: Reader, settings: Settings, *, entries: str = ENTRIES, inbox: str = INBOX,
+        within: Callable[[Any, str, list[Any], float], list[Row]] | None = None,
+    ) -> None:  # fmt: skip
+        self._entries, self._inbox = entries, inbox
+        self._within: Callable[[Any, str, list[Any], float], list[Row]] = within or _within
+        self._search = settings.search
         self._connections = connections
 
     def load(self, run: int, after: int) -> RunView | None:
@@ -95,8 +102,8 @@ class Reads:
             if row is None:
                 return None
             io = db.execute(f"SELECT {_IO_COLUMNS} FROM run_io WHERE run = ?", (run,)).fetchone()
-            entries = db.execute(_ENTRIES, (run, after)).fetchall()
-            messages = db.execute(_INBOX, (run, _FIRST_MESSAGES)).fetchall()
+            entries = db.execute(self._entries, (run, after)).fetchall()
+            messages = db.execute(self._inbox, (run, _FIRST_MESSAGES)).fetchall()
             failures = db.execute(_HANDLERS, (run,)).fetchall() if row[14] else []
         check_owner(run, entries, "the entries")
         check_owner(run, messages, "the messages")
@@ -105,7 +112,7 @@ class Reads:
     def inbox(self, run: int, names: Collection[str], limit: int) -> list[Message]:
         """See `Driver.inbox`."""
         marks = ", ".join("?" * len(names))
-        sql = _INBOX.replace("ORDER", f"WHERE name IN ({marks}) ORDER") if names else _INBOX
+        sql = self._inbox.replace("ORDER", f"WHERE name IN ({marks}) ORDER") if names else self._inbox
         with self._connections.reading() as db:
             rows = db.execute(sql, (run, *names, limit)).fetchall()
         check_owner(run, rows, "the messages")
@@ -120,12 +127,12 @@ class Reads:
         return None if row is None else row_of(row)
 
     def runs(self, query: RunQuery) -> list[RunRow]:
-        """See `Driver.runs`. A search for error text gives what it found in 150 ms."""
+        """See `Driver.runs`. A search for error text gives what it found in the time of the setting."""
         with self._connections.reading() as db:
             sql, parameters = page_query(query, *bounds_of(db, query))
             if query.error is None:
                 return [row_of(row) for row in db.execute(sql, parameters)]
-            return [row_of(row) for row in _within(db, sql, parameters, _SEARCH_SECONDS)]
+            return [row_of(row) for row in self._within(db, sql, parameters, self._search)]
 
     def history(self, run: int, after: int, before: int | None, limit: int, archived: bool) -> list[Entry]:
         """See `Driver.history`."""
@@ -173,12 +180,12 @@ class Reads:
         return None if row is None else body_of(row[0])
 
     def _run_body(self, ref: BodyRef) -> bytes | None:
-        column = {"input": "input", "state": "state", "error": "error", "output": "output"}[ref.field]
+        column = {"input": "input", "state": "state", "error": "error", "output": "output", "fork": "fork"}[ref.field]
         row = self._connections.one(f"SELECT {column}, {column}_crc FROM run_io WHERE run = ?", (ref.run,))
         return None if row is None else checked_body(row[0], row[1], f"the {column} of run {ref.run}")
 
 
-def fresh_views(cursor: sqlite3.Cursor, runs: Iterable[int]) -> dict[int, RunView]:
+def fresh_views(cursor: Executes, runs: Iterable[int]) -> dict[int, RunView]:
     """What `load` gives for those of `runs` that have written nothing yet, all at once. A damaged one is left to `load`."""
     views: dict[int, RunView] = {}
     for chunk in padded(runs, _CHUNKS):
@@ -191,7 +198,7 @@ def fresh_views(cursor: sqlite3.Cursor, runs: Iterable[int]) -> dict[int, RunVie
 def _view(run: int, row: Row, io: Row | None, entries: list[Row], messages: list[Row], failures: list[Row]) -> RunView:
     if io is None:
         refuse_damaged(f"the input of run {run}")
-    input, input_crc, state, state_crc, error, error_crc, failed_entry, tried = io
+    input, input_crc, state, state_crc, error, error_crc, failed_entry, tried, fork, fork_crc = io
     for entry in entries:
         check_entry(run, entry, entry[19])
     return RunView(
@@ -204,10 +211,11 @@ def _view(run: int, row: Row, io: Row | None, entries: list[Row], messages: list
         entries=[entry_of(entry) for entry in entries],
         messages=[message_of(run, message) for message in messages],
         handler_failures=[attempt_of(failure) for failure in failures],
+        fork=checked_body(fork, fork_crc, f"the fork of run {run}"),
     )
 
 
-def _entry_body(db: sqlite3.Connection, ref: BodyRef) -> bytes | None:
+def _entry_body(db: Executes, ref: BodyRef) -> bytes | None:
     """From the live entries, else from the newest archived one of that number."""
     columns = _ARGS if ref.field == "args" else f"{BODIES}, NULL"
     for table in ("entries", "archive"):
@@ -233,7 +241,7 @@ def picked_body(row: Row, ref: BodyRef) -> bytes | None:
     return body_of(row[{"output": 15, "error": 16, "patch": 17}[ref.field]])
 
 
-def bounds_of(db: sqlite3.Connection, query: RunQuery) -> tuple[int | None, int | None]:
+def bounds_of(db: Executes, query: RunQuery) -> tuple[int | None, int | None]:
     """Between which seqs (half-open) lie the runs that a query means by their time or by another run; None: no bound."""
     first = None if query.since is None else max(0, _first_since(db, query.since) - _CLOCK_SLACK)
     end = None if query.until is None else _first_since(db, query.until) + _CLOCK_SLACK
@@ -242,7 +250,7 @@ def bounds_of(db: sqlite3.Connection, query: RunQuery) -> tuple[int | None, int 
     return first, end
 
 
-def _first_since(db: sqlite3.Connection, instant: float) -> int:
+def _first_since(db: Executes, instant: float) -> int:
     """The lowest seq created at `instant` or later, by bisection: runs are created in order of time, but for clock
     jumps.
     """

@@ -6,14 +6,16 @@ The workflows are found by hopping through their index from name to name, becaus
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Sequence
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from itertools import islice
+from typing import Any
 
 from flowkit.core.entry import Entry
 from flowkit.core.run import STATUSES
 from flowkit.drivers.base import BodyRef, RunQuery, RunRow
-from flowkit.drivers.connections import Connections
+from flowkit.drivers.cursors import Reader
 from flowkit.drivers.lists import cut_query
 from flowkit.drivers.sql import HISTORY_COLUMNS, ROW_COLUMNS, checked_body, entry_of, padded, row_of
 from flowkit.drivers.sqlite_read import BODIES, HISTORY, bounds_of, picked_body
@@ -23,7 +25,7 @@ from flowkit.errors import PayloadError
 
 __all__ = ["SQLiteSurvey"]
 
-COUNT = "SELECT count(*) FROM (SELECT 1 FROM runs WHERE status = ? LIMIT ?)"
+COUNT = "SELECT count(*) FROM (SELECT 1 FROM runs WHERE status = ? LIMIT ?) AS found"
 NEXT_WORKFLOW = "SELECT workflow FROM runs WHERE workflow > ? ORDER BY workflow LIMIT 1"
 TIMERS = (
     f"SELECT {ROW_COLUMNS} FROM runs INDEXED BY runs_due "
@@ -40,13 +42,14 @@ ENDINGS = {
 }
 """Runs' errors, and the entries they came from without their bodies; by how many runs are asked for."""
 
-STOP = "SELECT who, max(at) FROM steering WHERE run = ? AND verb IN ('pause', 'cancel', 'cancel_rollback')"
+STOP = (
+    "SELECT max(who), max(at) FROM (SELECT who, at FROM steering WHERE run = ? "
+    "AND verb IN ('pause', 'cancel', 'cancel_rollback') ORDER BY at DESC LIMIT 1) AS newest"
+)
 DUE = "SELECT min(due_at) FROM entries WHERE run = ? AND settled_at IS NULL"
 LARGE_OF_RUN = "SELECT run FROM run_io WHERE run = ? AND typeof({}) = 'text'"
 LARGE = "SELECT rowid FROM entries WHERE run = ? AND seq = ? AND size > ? AND typeof({}) = 'text'"
-REWINDS = (
-    "SELECT at_head, max(archived_at), why, count(*) FROM archive WHERE run = ? GROUP BY at_head ORDER BY at_head DESC LIMIT ?"
-)
+REWINDS = "SELECT at_head, max(archived_at), max(why), count(*) FROM archive WHERE run = ? GROUP BY at_head ORDER BY at_head DESC LIMIT ?"
 SET_ASIDE = f"SELECT {HISTORY} FROM archive WHERE run = ? AND seq > ? AND at_head = ? ORDER BY seq LIMIT ?"
 SET_ASIDE_BEFORE = f"SELECT {HISTORY} FROM archive WHERE run = ? AND seq < ? AND at_head = ? ORDER BY seq DESC LIMIT ?"
 BODY_ASIDE = f"SELECT {BODIES}, args FROM archive WHERE run = ? AND seq = ? AND at_head = ?"
@@ -56,8 +59,13 @@ _MOST_WORKFLOWS = 200
 class SQLiteSurvey:
     """See `Survey`."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(
+        self, connections: Reader, *, holding: Callable[[Any, Sequence[int], str, float], Collection[int] | None] = holding,
+        beginning: Callable[[Any, BodyRef, int, int], tuple[bytes, int] | None] | None = None,
+    ) -> None:  # fmt: skip
         self._connections = connections
+        self._holding = holding
+        self._beginning: Callable[[Any, BodyRef, int, int], tuple[bytes, int] | None] = beginning or _beginning
 
     def count(self, status: str, limit: int) -> int:
         """See `Survey.count`."""
@@ -99,7 +107,7 @@ class SQLiteSurvey:
     def holding(self, runs: Sequence[int], text: str, seconds: float) -> Collection[int] | None:
         """See `Survey.holding`."""
         with self._connections.reading() as db:
-            return holding(db, runs, text, seconds)
+            return self._holding(db, runs, text, seconds)
 
     def workflows(self, limit: int) -> list[str]:
         """See `Survey.workflows`."""
@@ -138,23 +146,28 @@ class SQLiteSurvey:
             return [entry_of(row) for row in db.execute(SET_ASIDE_BEFORE, (run, before, head, limit))][::-1]
 
     def beginning(self, ref: BodyRef, most: int, length: int) -> tuple[bytes, int] | None:
-        """See `Survey.beginning`. A SELECT would read all of a value to give a part of it; a blob handle reads that part."""
-        column = {"input": "input", "output": "output", "error": "error", "state": "state", "args": "args"}[ref.field]
+        """See `Survey.beginning`."""
         with self._connections.reading() as db:
-            if ref.entry is None:
-                table, row = "run_io", db.execute(LARGE_OF_RUN.format(column), (ref.run,)).fetchone()
-            else:
-                table, row = "entries", db.execute(LARGE.format(column), (ref.run, ref.entry, most)).fetchone()
-            if row is None:
-                return None
-            with db.blobopen(table, column, row[0], readonly=True) as blob:
-                if len(blob) <= most:
-                    return None
-                begun = bytes(blob.read(length))
-                return None if begun.startswith(b"base64:") else (begun, len(blob))
+            return self._beginning(db, ref, most, length)
 
     def body_aside(self, ref: BodyRef, head: int) -> bytes | None:
         """See `Survey.body_aside`."""
         with self._connections.reading() as db:
             row = db.execute(BODY_ASIDE, (ref.run, ref.entry, head)).fetchone()
         return None if row is None else picked_body(row, ref)
+
+
+def _beginning(db: sqlite3.Connection, ref: BodyRef, most: int, length: int) -> tuple[bytes, int] | None:
+    """A SELECT would read all of a value to give a part of it; a blob handle reads that part."""
+    column = {"input": "input", "output": "output", "error": "error", "state": "state", "args": "args"}[ref.field]
+    if ref.entry is None:
+        table, row = "run_io", db.execute(LARGE_OF_RUN.format(column), (ref.run,)).fetchone()
+    else:
+        table, row = "entries", db.execute(LARGE.format(column), (ref.run, ref.entry, most)).fetchone()
+    if row is None:
+        return None
+    with db.blobopen(table, column, row[0], readonly=True) as blob:
+        if len(blob) <= most:
+            return None
+        begun = bytes(blob.read(length))
+        return None if begun.startswith(b"base64:") else (begun, len(blob))

@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
+from flowkit.core.health import Report, decode_reports, encode_reports
 from flowkit.drivers.base import Claim, Claimed, WorkerInfo, WorkerRow
 from flowkit.drivers.connections import Connections
 from flowkit.drivers.gate import LiveLock, refuse_network_folder
 from flowkit.drivers.rules import FINAL, orphaned
-from flowkit.drivers.sql import Row, joined, text_of
+from flowkit.drivers.sql import Row, body_of, joined, text_of
 from flowkit.drivers.sqlite_change import STANDING_COLUMNS, Standing, set_fate
 from flowkit.drivers.sqlite_take import CLAIM_COLUMNS, take_runs
 from flowkit.errors import Fenced
+from flowkit.settings import Settings
 
-__all__ = ["ADOPT_AFTER_SECONDS", "LEASE_SECONDS", "Work"]
-
-LEASE_SECONDS = 15.0
-ADOPT_AFTER_SECONDS = 2.0
-"""A run owned but not held is adopted only after so long: its start or claim may just be on its way to the worker."""
+__all__ = ["Work"]
 
 _SLICE = 5_000
 _STATE = "SELECT state FROM workers WHERE id = ?"
@@ -51,7 +49,8 @@ _WORKERS = (
 class Work:
     """The working half of the SQLite driver."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, settings: Settings) -> None:
+        self._lease, self._adopt_after = settings.lease, settings.adopt_after
         self._connections = connections
         self._live: dict[int, LiveLock] = {}
         self._lock = threading.Lock()
@@ -69,7 +68,7 @@ class Work:
             cursor.execute(
                 "INSERT INTO workers (name, host, pid, boot_id, kind, state, started_at, seen_at, expires_at, info) "
                 "VALUES (?, ?, ?, ?, ?, 'live', ?, ?, ?, ?)",
-                (info.name, info.host, info.pid, info.boot_id, info.kind, now, now, now + LEASE_SECONDS, info.info),
+                (info.name, info.host, info.pid, info.boot_id, info.kind, now, now, now + self._lease, info.info),
             )
             assert cursor.lastrowid is not None
             if info.kind == "worker":
@@ -112,7 +111,7 @@ class Work:
         def renew(cursor: sqlite3.Cursor) -> bool:
             cursor.execute(
                 "UPDATE workers SET seen_at = ?, expires_at = ?, info = ifnull(?, info) WHERE id = ? AND state = 'live'",
-                (now, now + LEASE_SECONDS, info, worker),
+                (now, now + self._lease, info, worker),
             )
             return cursor.rowcount == 1
 
@@ -128,6 +127,24 @@ class Work:
             cursor.execute("INSERT OR REPLACE INTO codes (code, at, manifest) VALUES (?, ?, ?)", values)
 
         self._connections.transact(insert)
+
+    def report(self, source: str, reports: Sequence[Report], until: float) -> None:
+        """See `Driver.report`."""
+
+        def keep(cursor: sqlite3.Cursor) -> None:
+            if reports:
+                values = (source, until, text_of(encode_reports(reports)))
+                cursor.execute("INSERT OR REPLACE INTO health (source, until, reports) VALUES (?, ?, ?)", values)
+            else:
+                cursor.execute("DELETE FROM health WHERE source = ?", (source,))
+
+        self._connections.transact(keep)
+
+    def reports(self, now: float) -> list[Report]:
+        """See `Driver.reports`."""
+        with self._connections.reading() as db:
+            rows = db.execute("SELECT reports FROM health WHERE until > ? ORDER BY source", (now,)).fetchall()
+        return [report for row in rows for report in decode_reports(body_of(row[0]) or b"[]")]
 
     def workers(self) -> list[WorkerRow]:
         """See `Driver.workers`."""
@@ -182,7 +199,7 @@ class Work:
 
     def adopt(self, worker: int, held: Collection[int], workflows: Mapping[str, str], limit: int, now: float) -> Claimed:
         """See `Driver.adopt`."""
-        before = now - ADOPT_AFTER_SECONDS
+        before = now - self._adopt_after  # its start or claim may just be on its way to the worker
 
         def find(cursor: sqlite3.Cursor) -> list[Row]:
             _refuse_the_dead(cursor, worker)

@@ -17,36 +17,45 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 
 from flowkit.clock import Clock
-from flowkit.core.fields import own_log
+from flowkit.core.fields import OwnLog, own_log
 from flowkit.drivers.backlog import Backlog
 from flowkit.drivers.base import Driver, GuardFailed, Op, Result
 from flowkit.drivers.forks import this_process
-from flowkit.drivers.group import MAX_BATCH_BYTES, Batch, Collector, Item, Outcome, Sink, rank, stirs
+from flowkit.drivers.group import Batch, Collector, Item, Outcome, Sink, rank, stirs
 from flowkit.drivers.repeated import settled
 from flowkit.errors import StoreBusy, StoreError
+from flowkit.settings import Settings
 
-__all__ = ["Sink", "Writer"]
+__all__ = ["Sink", "Told", "Writer"]
 
-_log = own_log()
-
-RETRY_SECONDS = 1.0
-CLOSING_POLL_SECONDS = 0.002
+Told = Callable[[Sequence[Op], Sequence[Result], float], None]
+"""Who hears of each group that is durable: its operations, their results, and how many seconds the last try took."""
 
 
 class Writer:
     """Commits what many threads and one event loop want written, a group at a time, through one driver.
 
-    Operations that are not patient raise after `patience_seconds` of a store that does not answer; patient ones wait.
+    Operations that are not patient raise after `patience_seconds` (None: that of `settings`) of a store that does not
+    answer; patient ones wait. `told` hears of every group before those who wait for it do, and must not raise.
     """
 
-    def __init__(self, driver: Driver, clock: Clock, *, patience_seconds: float = 30.0, backlog: Backlog | None = None) -> None:
+    def __init__(
+        self, driver: Driver, clock: Clock, *, patience_seconds: float | None = None, backlog: Backlog | None = None,
+        settings: Settings | None = None, log: OwnLog | None = None, told: Told | None = None,
+    ) -> None:  # fmt: skip
+        settings = Settings() if settings is None else settings
+        self._retry = settings.write_retry
+        self._closing_poll = settings.closing_poll
+        self._group_bytes = settings.group_bytes
+        self._log = own_log() if log is None else log
+        self._told = told
         self._driver = driver
         self._clock = clock
-        self._patience = patience_seconds
+        self._patience = settings.patience if patience_seconds is None else patience_seconds
         self._lock = threading.Lock()
         self._pending = backlog if backlog is not None else Backlog()
         self._work: deque[Batch] = deque()
@@ -67,6 +76,11 @@ class Writer:
     def idle(self) -> bool:
         """Whether nothing is being written, or to be written again."""
         return not self._busy
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nobody waits any more for a store that fails."""
+        return self._closed or (self._last is not None and time.monotonic() >= self._last)
 
     def mend(self) -> None:
         """The store took a write that did not go through here. Without this a handle would stay red whose last failed write
@@ -149,6 +163,10 @@ class Writer:
         """The handle is about to be closed: from `seconds` on nobody waits for a store that fails, however patient."""
         self._last = time.monotonic() + seconds
 
+    def wait_as_before(self) -> None:
+        """The handle stays open after all."""
+        self._last = None
+
     def close(self) -> None:
         """Write what is pending, for up to `patience_seconds`, then refuse everything."""
         if self._pid != this_process():
@@ -160,7 +178,7 @@ class Writer:
             thread = self._thread
         end = time.monotonic() + self._patience
         while self._busy and self._healthy and time.monotonic() < end:
-            time.sleep(CLOSING_POLL_SECONDS)
+            time.sleep(self._closing_poll)
         if thread is not None:
             self._turns.put(False)
             thread.join(self._patience)
@@ -217,7 +235,7 @@ class Writer:
     def _pause(self) -> None:
         """Wait a second after a failure, unless the handle is closed meanwhile."""
         try:
-            self._turns.get(timeout=RETRY_SECONDS)
+            self._turns.get(timeout=self._retry)
         except Empty:
             return
 
@@ -226,7 +244,7 @@ class Writer:
         with self._lock:
             if self._work:
                 return self._work.popleft()
-            items = self._pending.take(self._driver.limits.batch, MAX_BATCH_BYTES)
+            items = self._pending.take(self._driver.limits.batch, self._group_bytes)
             if not items:
                 self._busy = False
                 return None
@@ -235,6 +253,7 @@ class Writer:
 
     def _try(self, batch: Batch) -> bool:
         """Give `batch` to the driver once; False if the store failed and the batch must be given again."""
+        began = 0.0 if self._told is None else time.perf_counter()
         try:
             results = self._driver.write([item.op for item in batch.items], self._clock.now())
             if batch.unknown:
@@ -250,6 +269,8 @@ class Writer:
             self._answer(batch.items, [error] * len(batch.items))
         else:
             self._healthy = True
+            if self._told is not None:
+                self._told([item.op for item in batch.items], results, time.perf_counter() - began)
             self._answer(batch.items, results)
             if any(map(stirs, (item.op for item in batch.items), results)):
                 self._driver.nudge()
@@ -310,7 +331,7 @@ class Writer:
         try:
             sink.deliver(outcomes)
         except Exception:  # the engine's code, whose loop may be gone; the other sinks must hear
-            _log.exception("flowkit: a commit could not be reported to the event loop")
+            self._log.exception("flowkit: a commit could not be reported to the event loop")
 
     def _wake(self, item: Item | None) -> None:
         """Wake the first thread of a chain that still waits; it wakes the next."""

@@ -16,14 +16,12 @@ from flowkit.engine.bodies import LiveBody
 from flowkit.engine.commits import Final
 from flowkit.engine.offload import run_pooled
 from flowkit.engine.passes import Pass, Waiter
-from flowkit.engine.ports import RED_POLL_SECONDS, BodyCall, Ended, Group, live_body, refusal_of
+from flowkit.engine.ports import BodyCall, Ended, Group, live_body, refusal_of
 from flowkit.engine.recorder import ChangeRefused
 from flowkit.engine.scope import BodyScope, Scope, Strand, current
 from flowkit.errors import Fenced, ScopeClosed
 
 __all__ = ["AWAITING", "AwaitingPort", "arun_in_scope"]
-
-_LOOK_SECONDS = 1.0
 
 
 async def arun_in_scope(scope: Scope, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
@@ -78,7 +76,7 @@ class _Branches:
         outcome = await arun_in_scope(scope, function)
         scope.strand.task = None
         if not self._arrivals.ends(scope.strand, (name, outcome)):
-            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._arrivals.hurry)
+            asyncio.get_running_loop().call_later(self._pass.host.settings.look, self._arrivals.hurry)
         await AWAITING.settle_waits(self._pass)
 
     async def next(self, strand: Strand) -> Ended:
@@ -114,6 +112,8 @@ class AwaitingPort:
             raise
         except ChangeRefused as error:
             raise running.refused_by_store(error) from None
+        except ScopeClosed:
+            raise
         except BaseException as error:  # not the run's own failure: the worker decides what becomes of it
             running.crash(error)
             raise ScopeClosed(str(error)) from None
@@ -124,7 +124,7 @@ class AwaitingPort:
         if (verdict := running.verdicts.pop(call.location, None)) is not None:
             return verdict
         while (refusal := refusal_of(scope, call)) is None and not running.recorder.healthy:  # noqa: ASYNC110  no loop is told
-            await asyncio.sleep(RED_POLL_SECONDS)
+            await asyncio.sleep(running.host.settings.red_poll)
         if refusal is not None:
             raise refusal
         if call.awaits:
@@ -151,10 +151,14 @@ class AwaitingPort:
             scope.strand.body = None
             raise scope.strand.stop
         number = running.host.watchdog.enter(live)
-        token = current.set(BodyScope(scope, live, call))
+        body, watch = BodyScope(scope, live, call), running.host.watch
+        token = current.set(body)
         outcome: Outcome[Any]
         try:
-            outcome = Done(await call.function(*call.args, **call.kwargs))
+            if watch is None or not watch.bodies:
+                outcome = Done(await call.function(*call.args, **call.kwargs))
+            else:
+                outcome = Done(await watch.awaited(body))
         except KeyboardInterrupt as error:
             running.crash(error)
             outcome = Failed(ScopeClosed("interrupted from the keyboard"))
@@ -209,7 +213,7 @@ class AwaitingPort:
     async def _sleep(self, running: Pass, waiter: Waiter, signal: asyncio.Event) -> None:
         while not signal.is_set():
             await self.settle_waits(running)  # at each look: a clock that was set back makes a near wake a far one
-            left = _LOOK_SECONDS
+            left = running.host.settings.look
             if waiter.wake.at is not None:
                 left = min(left, waiter.wake.at - running.recorder.now())
             if left <= 0:
@@ -229,7 +233,7 @@ class AwaitingPort:
                 return  # every strand learns it from its own `stop`
 
     async def _park(self, running: Pass, park: Any) -> None:
-        await self._commit(running, Final(status=running.park_status, park=park))
+        await self._commit(running, running.final_of(park))
         running.parked()
 
     async def call(self, scope: Scope, function: Callable[..., Any], *args: Any) -> Outcome[Any]:

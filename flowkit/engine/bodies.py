@@ -11,21 +11,32 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from flowkit.settings import Settings
 
 __all__ = ["LiveBody", "Verdict", "Watchdog"]
 
 Verdict = Literal["ended", "timeout", "stopped"]
 """How a body ended: by itself, at its timeout, or because its scope did."""
 
-_TICK_SECONDS = 0.05
-_IDLE_TICKS = 20
-
 
 class LiveBody:
     """A body that runs now. `interrupt` is called once, from the watchdog's or another thread, if it must end."""
 
-    __slots__ = ("_lock", "at_most_once", "deadline", "interrupt", "location", "record", "record_at", "stopping", "verdict")
+    __slots__ = (
+        "_lock",
+        "at_most_once",
+        "deadline",
+        "interrupt",
+        "location",
+        "record",
+        "record_at",
+        "run",
+        "stopping",
+        "verdict",
+    )
 
     def __init__(
         self,
@@ -36,7 +47,9 @@ class LiveBody:
         interrupt: Callable[[Verdict], None],
         location: str = "",
         at_most_once: bool = False,
+        run: str = "",
     ) -> None:
+        self.run = run
         self.location = location
         self.at_most_once = at_most_once
         self.deadline = deadline
@@ -82,9 +95,18 @@ class LiveBody:
 
 
 class Watchdog:
-    """The table of live bodies and the thread that looks at it. `on_error` gets what a record or interrupt raised."""
+    """The table of live bodies and the thread that looks at it. `on_error` gets what a record or interrupt raised; `on_idle` is
+    told once of a body that still runs some seconds after its timeout, and for how many.
+    """
 
-    def __init__(self, on_error: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, on_error: Callable[[BaseException], None], settings: Settings, on_idle: Callable[[LiveBody, float], None]
+    ) -> None:
+        self._on_idle = on_idle
+        self._idle_after = settings.abandoned_after
+        self._told: set[int] = set()
+        self._tick = settings.watchdog_tick
+        self._idle_ticks = settings.watchdog_idle
         self._on_error = on_error
         self._live: dict[int, LiveBody] = {}
         self._numbers = itertools.count()
@@ -104,6 +126,7 @@ class Watchdog:
     def leave(self, number: int) -> None:
         """The body is over."""
         self._live.pop(number, None)
+        self._told.discard(number)
 
     def close(self) -> None:
         """Stop watching."""
@@ -121,23 +144,30 @@ class Watchdog:
         idle = 0
         while not self._closed:
             self._work.wait()
-            time.sleep(_TICK_SECONDS)
-            bodies = list(self._live.values())
+            time.sleep(self._tick)
+            bodies = list(self._live.items())
             idle = 0 if bodies else idle + 1
-            if idle > _IDLE_TICKS:
+            if idle > self._idle_ticks:
                 self._work.clear()
                 if self._live:  # entered between the look and the clear
                     self._work.set()
             self._look(bodies, time.monotonic())
 
-    def _look(self, bodies: list[LiveBody], now: float) -> None:
-        for body in bodies:
+    def _look(self, bodies: list[tuple[int, LiveBody]], now: float) -> None:
+        for number, body in bodies:
             try:
                 if body.deadline is not None and now >= body.deadline:
-                    body.stop("timeout")
+                    if not body.stop("timeout") and body.verdict == "timeout" and number not in self._told:
+                        self._look_after(number, body, now - body.deadline)
                 elif body.record_at is not None and now >= body.record_at:
                     body.record_at = None
                     if body.record is not None and body.verdict is None:
                         body.record()
             except BaseException as error:  # the watchdog outlives whatever one body does to it
                 self._on_error(error)
+
+    def _look_after(self, number: int, body: LiveBody, late: float) -> None:
+        """A body whose time was up still holds its thread."""
+        if late >= self._idle_after and number in self._live:
+            self._told.add(number)
+            self._on_idle(body, late)

@@ -20,7 +20,7 @@ import msgspec
 from flowkit.core.change import Change, Finish, Park
 from flowkit.core.ledger import Ledger
 from flowkit.engine.recorder import Answer, Recorder, Undelivered, Written
-from flowkit.errors import Fenced
+from flowkit.errors import Fenced, ScopeClosed
 
 __all__ = ["Commits", "Final"]
 
@@ -36,6 +36,8 @@ class Final(msgspec.Struct, frozen=True, kw_only=True):
     bump: str = ""
     bare: bool = False
     """Nothing staged goes with it: the pass is not to be believed."""
+    still: Callable[[], bool] | None = None
+    """Asked at the last moment: whether the pass that wants to park has not been ended meanwhile."""
 
 
 class Commits:
@@ -51,6 +53,8 @@ class Commits:
         self._flying = False
         self._followers: list[Future[None]] = []
         self.landed = 0
+        self.left = ""
+        """The run's status as the last commit left it that gave the run up; empty if there was none."""
 
     def commit(self, final: Final | None = None) -> None:
         """Everything staged so far is durable when this returns. Blocks.
@@ -103,6 +107,8 @@ class Commits:
         with self._lock:
             if self.failure is not None and (final is None or not final.bare):
                 raise self.failure
+            if final is not None and final.still is not None and not final.still():
+                raise ScopeClosed("the pass was ended before it could park")
             if final is None and (self.landed >= ticket or (not self.ledger.pending and not self._flying)):
                 return None
             if self._flying:
@@ -129,6 +135,7 @@ class Commits:
                     self.ledger.landed()
                     self.landed = self.ledger.taken_version
                     if change.release or change.park is not None or change.bump:
+                        self.left = answer.status
                         self.failure = Fenced(f"run {self.ledger.run_id} was given up by this worker with its last commit")
                 case Undelivered(to=to, why=why):
                     self.ledger.restore()

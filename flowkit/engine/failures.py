@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flowkit.codec import decode_error, encode_error, rebuild, snapshot
 from flowkit.core.entry import Entry
-from flowkit.core.fields import own_log
+from flowkit.core.fields import OwnLog
 from flowkit.core.ledger import Ledger
 from flowkit.core.location import split
 from flowkit.core.origin import FailureKind, FailureSource, Origin, mark
@@ -18,7 +18,6 @@ __all__ = [
 ]  # fmt: skip
 
 _LINE = 200
-_log = own_log()
 
 
 def info_bytes(error: BaseException) -> tuple[ErrorInfo, bytes]:
@@ -82,16 +81,16 @@ def holds_rollback(error: BaseException) -> bool:
     return isinstance(error, RollbackError)
 
 
-def chosen_delay(error: BaseException, run: str, step: str, attempt: int) -> float | None:
+def chosen_delay(error: BaseException, log: OwnLog, step: str, attempt: int) -> float | None:
     """Seconds until the retry, if the body chose them; a choice that cannot be is none."""
     if not isinstance(error, RetryAfter):
         return None
     try:
         return seconds(error.delay, "RetryAfter delay")
     except (TypeError, ValueError) as unreadable:
-        _log.warning(
+        log.warning(
             "a step raised RetryAfter with a delay that cannot be, and the step's own backoff is used: %s",
             unreadable,
-            extra={"run": run, "step": step, "attempt": attempt},
+            extra={"step": step, "attempt": attempt},
         )
         return None

@@ -54,10 +54,14 @@ def run_looped(scope: Scope, call: BodyCall, done: Callable[[Any], None]) -> Non
 
     async def run(live: LiveBody) -> None:
         number = running.host.watchdog.enter(live)
-        current.set(BodyScope(scope, live, call))
+        body, watch = BodyScope(scope, live, call), running.host.watch
+        current.set(body)
         outcome: Outcome[Any]
         try:
-            outcome = Done(await call.function(*call.args, **call.kwargs))
+            if watch is None or not watch.bodies:
+                outcome = Done(await call.function(*call.args, **call.kwargs))
+            else:
+                outcome = Done(await watch.awaited(body))
         except KeyboardInterrupt as error:
             return running.crash(error)
         except BaseException as error:  # user code: whatever it raised is its outcome

@@ -3,6 +3,8 @@
 A run is held in memory as long as any strand performs. The strand after which nobody does decides for all: if the nearest
 wake is within the linger, everybody waits in place; else that strand commits the park and every strand unwinds with
 `Parked`. Nothing is held while user code runs: `lock` guards the few fields below and is never kept over a call.
+
+Longer than 400 lines because a pass is one state under one lock.
 """
 
 from __future__ import annotations
@@ -11,17 +13,18 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flowkit.core import divergence
 from flowkit.core.change import Park
 from flowkit.core.entry import Entry
+from flowkit.core.fields import OwnLog, own_log
 from flowkit.core.journal import Journal
 from flowkit.core.ledger import Ledger
 from flowkit.core.mail import Mail
-from flowkit.core.outcome import TimedOut, Wake, decisive, merge_wakes
+from flowkit.core.outcome import TimedOut, Wake, decisive, merge_wakes, sooner
 from flowkit.core.trial import Trial
 from flowkit.engine.bodies import Watchdog
 from flowkit.engine.commits import Commits, Final
@@ -31,12 +34,17 @@ from flowkit.engine.source import caller
 from flowkit.engine.standin import StandIn
 from flowkit.engine.state import RunState
 from flowkit.engine.threads import BodyPool, Guests, LoopThread
-from flowkit.errors import Evicted, Fenced, HistoryDiverged, Parked, PayloadError, ScopeClosed
+from flowkit.errors import Evicted, Fenced, HistoryDiverged, LimitReached, Parked, PayloadError, ScopeClosed
 
 if TYPE_CHECKING:
     from flowkit.engine.logs import Listener
+    from flowkit.engine.observer import Watch
+    from flowkit.settings import Settings
 
 __all__ = ["Host", "Pass", "RunFacts", "Waiter"]
+
+
+L = TypeVar("L", bound=LimitReached)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +56,14 @@ class Host:
     loop: LoopThread
     watchdog: Watchdog
     chance: Callable[[], float]
-    linger: float = 1.0
-    record_after: float | None = 0.25
-    max_payload: int = 8_000_000
+    settings: Settings
+    linger: float
+    record_after: float | None
+    max_payload: int
     stand_in: StandIn | None = None
     listener: Listener | None = None
+    log: OwnLog = field(default_factory=own_log)
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +116,13 @@ class Pass:
         verdicts: Mapping[str, TimedOut] | None = None,
         abandon: Callable[[Pass, str, TimedOut], None] | None = None,
         park_status: str = "sleeping",
+        deadline_at: float | None = None,
+        stand_in: StandIn | None = None,
     ) -> None:
         self.host = host
+        self.stand_in = host.stand_in if stand_in is None else stand_in
+        self._asks = False
+        self._asked = False
         self.facts = facts
         self.ledger = ledger
         self.recorder = recorder
@@ -124,6 +140,8 @@ class Pass:
         self.verdicts: dict[str, TimedOut] = dict(verdicts or {})
         self.abandoned = abandon
         self.park_status = park_status
+        self.deadline_at = deadline_at
+        self.waits = 0
         self.lock = threading.Lock()
         self.refusing: BaseException | None = None
         self.fatal: BaseException | None = None
@@ -170,6 +188,7 @@ class Pass:
             if self.rings != since:
                 return False
             self.waiters.append(waiter)
+            self.waits += 1
             self.rests(waiter.strand)
             return True
 
@@ -199,7 +218,18 @@ class Pass:
                 return None
             self.ledger.seen = seen
         self._show_wait(waiters)
-        return Park(wake_at=wake.at, waiting=wake.names)
+        self._asks = wake.asks
+        return Park(wake_at=sooner(wake.at, self.deadline_at), waiting=wake.names)
+
+    def final_of(self, park: Park) -> Final:
+        """What to commit where the run is given up with `park`. One that asks a person is paused, whatever else it waits for."""
+        self._asked = self._asks
+        return self._final(park, asks=self._asks)
+
+    def _final(self, park: Park, *, asks: bool) -> Final:
+        if asks:
+            return Final(status="paused", release=True)
+        return Final(status=self.park_status, park=park, still=lambda: self.ended is None)
 
     def parked(self) -> Parked:
         """The park is durable: every strand ends here."""
@@ -226,14 +256,19 @@ class Pass:
 
     # --- what is known of the run ------------------------------------------------------------------------------------
 
+    @property
+    def log(self) -> OwnLog:
+        """flowkit's own log, for what is to be said of this run."""
+        return self.host.log.of(run=self.facts.id, workflow=self.facts.workflow)
+
     def progress(self, location: str, attempts: int, attempts_max: int = 0, error: str | None = None) -> None:
         """What lists show of the run from the next commit on. Fewer `attempts` than `attempts_max`: it is under way."""
         ledger = self.ledger
         ledger.current, ledger.attempts, ledger.attempts_max, ledger.error_line = location, attempts, attempts_max, error
 
     def _show_wait(self, waiters: Sequence[Waiter]) -> None:
-        """Lists name the entry that wakes the run: the one whose instant comes first."""
-        first = min(waiters, key=lambda waiter: math.inf if waiter.wake.at is None else waiter.wake.at)
+        """Lists name the entry that wakes the run: the one that asks, else the one whose instant comes first."""
+        first = min(waiters, key=lambda waiter: (not waiter.wake.asks, math.inf if waiter.wake.at is None else waiter.wake.at))
         if first.wake.place is not None:
             self.ledger.shows(first.wake.place)
 
@@ -278,9 +313,16 @@ class Pass:
         """Code and history do not fit: nothing new begins in this pass."""
         self.refuse(error)
 
+    def outgrew(self, kind: type[L], location: str, what: str, setting: str, source: str = "") -> L:
+        """The run is at a limit: it is blocked, and a person may raise the limit."""
+        refusal = divergence.outgrown(kind, self.ledger, location, what, setting, source or caller())
+        self.condemn(refusal)
+        return refusal
+
     def unreadable(self, location: str, error: PayloadError) -> HistoryDiverged:
         """A stored value does not fit today's annotations: the run is blocked."""
         refusal = divergence.unreadable(self.ledger.run_id, location, error, caller())
+        refusal.__cause__ = error
         self.condemn(refusal)
         return refusal
 
@@ -332,6 +374,8 @@ class Pass:
 
     def heard(self, written: Written) -> None:
         """What a commit's answer says besides: operators' wishes and new messages."""
+        if self._asked:
+            return  # this pass has paused the run itself, with its last commit
         if written.status == "paused" or written.request == "evict":
             self.refuse(Evicted("the run leaves this worker"))
         elif written.inbox > self.inbox_heard:
@@ -356,7 +400,7 @@ class Pass:
             self._show_wait(self.waiters)
         if looked:
             self.ledger.seen = min(looked)
-        return Final(status=self.park_status, park=Park(wake_at=wake.at, waiting=wake.names))
+        return self._final(Park(wake_at=sooner(wake.at, self.deadline_at), waiting=wake.names), asks=wake.asks)
 
 
 def _toll(strands: Iterable[Strand]) -> None:

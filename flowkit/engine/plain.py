@@ -17,15 +17,12 @@ from flowkit.engine.bodies import Verdict
 from flowkit.engine.commits import Final
 from flowkit.engine.offload import run_looped, run_pooled
 from flowkit.engine.passes import Pass, Waiter
-from flowkit.engine.ports import RED_POLL_SECONDS, BodyCall, Ended, Group, live_body, refusal_of, run_body
+from flowkit.engine.ports import BodyCall, Ended, Group, live_body, refusal_of, run_body
 from flowkit.engine.recorder import ChangeRefused
 from flowkit.engine.scope import Scope, Strand, current, wrong_colour
 from flowkit.errors import Fenced, ScopeClosed
 
 __all__ = ["PLAIN", "PlainPort", "run_in_scope"]
-
-_LOOK_SECONDS = 1.0
-"""The longest sleep between two looks at the clock, so that a jump of it is noticed."""
 
 
 def run_in_scope(scope: Scope, function: Callable[..., Any], *args: Any) -> Outcome[Any]:
@@ -79,7 +76,7 @@ class _Branches:
     def next(self, strand: Strand) -> Ended:
         while (ended := self._arrivals.next()) is None:
             PLAIN.settle_waits(self._pass)
-            while not self._arrived.wait(_LOOK_SECONDS):
+            while not self._arrived.wait(self._pass.host.settings.look):
                 if strand.stop is not None:
                     raise strand.stop
                 self._arrivals.hurry()
@@ -110,6 +107,8 @@ class PlainPort:
             raise ScopeClosed(str(error)) from None
         except ChangeRefused as error:
             raise running.refused_by_store(error) from None
+        except ScopeClosed:
+            raise
         except BaseException as error:  # not the run's own failure: the worker decides what becomes of it
             running.crash(error)
             raise ScopeClosed(str(error)) from None
@@ -130,7 +129,7 @@ class PlainPort:
     def _refusal(self, scope: Scope, call: BodyCall) -> BaseException | None:
         """What keeps the body from beginning; a store that fails only puts it off."""
         while (refusal := refusal_of(scope, call)) is None and not scope.running.recorder.healthy:
-            time.sleep(RED_POLL_SECONDS)
+            time.sleep(scope.running.host.settings.red_poll)
         return refusal
 
     def _inline(self, scope: Scope, call: BodyCall) -> Outcome[Any]:
@@ -185,7 +184,7 @@ class PlainPort:
     def _sleep(self, running: Pass, waiter: Waiter, signal: threading.Event) -> None:
         while not signal.is_set():
             self.settle_waits(running)  # at each look: a clock that was set back makes a near wake a far one
-            left = _LOOK_SECONDS
+            left = running.host.settings.look
             if waiter.wake.at is not None:
                 left = min(left, waiter.wake.at - running.recorder.now())
             if left <= 0:
@@ -201,7 +200,7 @@ class PlainPort:
                 return  # every strand learns it from its own `stop`
 
     def _park(self, running: Pass, park: Any) -> None:
-        self._commit(running, Final(status=running.park_status, park=park))
+        self._commit(running, running.final_of(park))
         running.parked()
 
     async def call(self, scope: Scope, function: Callable[..., Any], *args: Any) -> Outcome[Any]:

@@ -19,10 +19,7 @@ from flowkit.engine.passes import Pass
 from flowkit.engine.scope import BodyScope, Scope, current
 from flowkit.errors import Evicted, ScopeClosed
 
-__all__ = ["RED_POLL_SECONDS", "BodyCall", "Ended", "Group", "Port", "live_body", "refusal_of", "run_body"]
-
-RED_POLL_SECONDS = 0.05
-"""How often a body that may not begin while the store fails looks whether it may."""
+__all__ = ["BodyCall", "Ended", "Group", "Port", "live_body", "refusal_of", "run_body"]
 
 
 class BodyCall:
@@ -143,6 +140,7 @@ def live_body(running: Pass, call: BodyCall, interrupt: Callable[[Verdict], None
         interrupt=interrupt,
         location=call.location,
         at_most_once=call.at_most_once,
+        run=running.facts.id,
     )
 
 
@@ -163,4 +161,7 @@ def run_body(scope: Scope, call: BodyCall, live: LiveBody) -> Outcome[Any]:
 
 def _enter(scope: BodyScope, call: BodyCall) -> Any:
     current.set(scope)
-    return call.function(*call.args, **call.kwargs)
+    watch = scope.scope.running.host.watch
+    if watch is None or not watch.bodies:
+        return call.function(*call.args, **call.kwargs)
+    return watch.body(scope)

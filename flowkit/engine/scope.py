@@ -17,14 +17,13 @@ import msgspec
 
 from flowkit.core import divergence
 from flowkit.core.entry import Entry
-from flowkit.core.fields import own_log
 from flowkit.core.journal import Visits
 from flowkit.core.location import ROOT
 from flowkit.core.origin import origin_in_chain
 from flowkit.core.outcome import Failed, Outcome
 from flowkit.engine.bodies import LiveBody
 from flowkit.engine.source import caller
-from flowkit.errors import HistoryDiverged, NotInRun, Parked, ScopeClosed, Suspended, WrongColour
+from flowkit.errors import HistoryDiverged, HistoryFull, NotInRun, Parked, ScopeClosed, Suspended, WrongColour
 
 if TYPE_CHECKING:
     from flowkit.engine.passes import Pass
@@ -34,9 +33,6 @@ __all__ = ["BodyScope", "Frontier", "Scope", "Strand", "current", "current_body"
 
 
 T = TypeVar("T")
-
-_MANY = 10_000
-_log = own_log()
 
 
 class Frontier(Parked):
@@ -166,11 +162,15 @@ class Scope:
         if "created_at" not in fields:
             fields["created_at"] = running.recorder.now()
         ledger = running.ledger
-        if len(ledger.entries) == _MANY:
-            _log.warning(
+        settings, live = running.host.settings, len(ledger.entries)
+        if live >= settings.history:
+            what = f"its history has {live:,} live entries, and every pass reads them all; loop() keeps a history short"
+            raise running.outgrew(HistoryFull, location, what, "history", source)
+        if live == settings.history_warning:
+            running.log.warning(
                 "run %r has a history of %s entries, which every pass reads again: a native loop over steps makes it grow "
                 "without bound, loop() keeps it short, %s",
-                ledger.run_id, f"{_MANY:,}", source, extra={"run": ledger.run_id, "step": location},
+                ledger.run_id, f"{live:,}", source, extra={"step": location},
             )  # fmt: skip
         with ledger.lock:  # numbers become durable in their order
             return self.stage(

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
+import threading
+from contextvars import ContextVar
 from functools import lru_cache
 from types import FrameType
 
-__all__ = ["PACKAGE", "caller", "place_of", "shown_path"]
+__all__ = ["PACKAGE", "branches_at", "caller", "place_of", "shown_path"]
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 """The folder of flowkit itself: its frames are never the user's."""
 
 
+_MACHINERY = (threading.__file__, os.path.dirname(asyncio.__file__) + os.sep)
+
+branches_at: ContextVar[str] = ContextVar("flowkit_branches_at", default="")
+"""``file:line`` of the join or race whose branch this is. A step given to it as it is has no other line of the user's."""
+
+
 def caller(depth: int = 1) -> str:
-    """``file:line`` of the nearest frame outside flowkit."""
+    """``file:line`` of the nearest frame outside flowkit; in a branch that has none, that of its join or race."""
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
-    return "" if frame is None else f"{shown_path(frame.f_code.co_filename)}:{frame.f_lineno}"
+    if frame is None:
+        return branches_at.get()
+    if frame.f_code.co_filename.startswith(_MACHINERY) and (source := branches_at.get()):
+        return source
+    return f"{shown_path(frame.f_code.co_filename)}:{frame.f_lineno}"
 
 
 def place_of(function: object) -> str:

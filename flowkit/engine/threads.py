@@ -13,6 +13,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flowkit.settings import Settings
 
 __all__ = ["BodyPool", "Guests", "LoopThread"]
 
@@ -105,7 +109,8 @@ class BodyPool:
 class LoopThread:
     """The engine's own event loop in its own thread, started when first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -122,6 +127,11 @@ class LoopThread:
                 self._thread = threading.Thread(target=self._serve, name="flowkit-loop", daemon=True)
                 self._thread.start()
             return self._loop
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread in which it runs; None as long as nobody has needed it."""
+        return self._thread
 
     def call(self, job: Job) -> None:
         """Run `job` on the loop, soon. Once the loop is closed nobody is there to hear, and `job` is dropped."""
@@ -143,7 +153,7 @@ class LoopThread:
         if loop is not None and thread is not None:
             with suppress(RuntimeError):  # closed before
                 loop.call_soon_threadsafe(loop.stop)
-            thread.join(timeout=5.0)
+            thread.join(self._settings.join_threads)
 
     def _serve(self) -> None:
         loop = self._loop
@@ -154,7 +164,7 @@ class LoopThread:
         for task in left:
             task.cancel()
         if left:
-            loop.run_until_complete(asyncio.wait(left, timeout=1.0))
+            loop.run_until_complete(asyncio.wait(left, timeout=self._settings.loop_close))
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 

@@ -23,8 +23,8 @@ from flowkit.engine.failures import error_line, info_bytes, raised_again, record
 from flowkit.engine.ports import Port
 from flowkit.engine.replay import Call
 from flowkit.engine.scope import Scope
-from flowkit.engine.source import caller
-from flowkit.errors import HistoryDiverged, JoinError, PayloadError, RaceError, ScopeClosed
+from flowkit.engine.source import branches_at, caller
+from flowkit.errors import HistoryDiverged, JoinError, PayloadError, RaceError, ScopeClosed, TooManyBranches
 
 __all__ = ["BranchEnd", "BranchRecord", "Join", "Race", "Winner", "read_branches"]
 
@@ -89,11 +89,19 @@ class _Branched:
     def record(self, call: Call) -> BranchRecord:
         """The entry's record, opened if new; diverges if its branches are not those of the code."""
         if call.entry is None:
+            self._check_room(call)
             call.open(self.kind, "running", output=BranchRecord(names=list(self.branches)).encoded())
         assert call.entry is not None
         found = read_branches(call.entry)
         self.check_names(call.scope, call.entry, found, call.where)
         return found
+
+    def _check_room(self, call: Call) -> None:
+        running = call.scope.running
+        count = len(running.root.tree()) - 1 + len(self.branches)
+        if count > (most := running.host.settings.branches):
+            what = f"this {self.kind} would have {count:,} branches of the run open at once, {most:,} may be"
+            raise running.outgrew(TooManyBranches, call.location, what, "branches")
 
     def check_names(self, scope: Scope, entry: Entry, record: BranchRecord, where: Callable[[], str] = caller) -> None:
         if set(record.names) == set(self.branches):
@@ -124,7 +132,11 @@ class _Branched:
         """Run these branches until they decide it; what ends the pass around them, if anything does."""
         running = call.scope.running
         todo = [name for name in names if running.collects or name not in record.done]
-        group = port.branches(call.scope, call.location, {name: self.branches[name] for name in todo})
+        before = branches_at.set(call.where())
+        try:
+            group = port.branches(call.scope, call.location, {name: self.branches[name] for name in todo})
+        finally:
+            branches_at.reset(before)
         stops: list[BaseException] = []
         while group.running:
             name, outcome = await port.ended(call.scope, group)

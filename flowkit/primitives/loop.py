@@ -21,7 +21,7 @@ from flowkit.engine.ports import Port
 from flowkit.engine.replay import Call
 from flowkit.engine.scope import Scope
 from flowkit.engine.source import place_of
-from flowkit.errors import PayloadError
+from flowkit.errors import EndlessLoop, PayloadError
 
 __all__ = ["Break", "Continue", "Loop", "LoopProgress", "read_loop"]
 
@@ -90,7 +90,13 @@ class Loop:
         progress = read_loop(self._entry(call))
         if call.scope.running.collects:
             await self._earlier_turns(call, port, progress)
+        running = call.scope.running
+        restless, waits, most = 0, running.waits, running.host.settings.loop_turns
         while True:
+            restless, waits = (restless + 1, waits) if running.waits == waits else (1, running.waits)
+            if restless > most:
+                what = f"loop {self.name!r} ({place_of(self.body)}) made {most:,} turns and never waited"
+                return Failed(running.outgrew(EndlessLoop, call.location, what, "loop_turns"))
             outcome = await self._turn(call, port, progress.turn, progress.state)
             if isinstance(outcome, Failed):
                 return outcome

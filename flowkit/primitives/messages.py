@@ -27,7 +27,7 @@ from flowkit.engine.replay import Call
 from flowkit.engine.scope import Scope
 from flowkit.errors import FlowkitError, MessageNotCompleted, ReceiveTimeout
 
-__all__ = ["Completion", "Message", "Receive", "decode_messages", "message_names", "requeued"]
+__all__ = ["Completion", "Message", "Receive", "Taken", "decode_messages", "message_names", "requeued", "taken_in"]
 
 _body = coder()
 _ALL = 1_000_000
@@ -220,6 +220,8 @@ class Receive:
                 for m in found
             ]  # fmt: skip
             call.finish(self.kind, "completed", output=msgspec.json.encode(taken), error=None)
+            if (watch := running.host.watch) is not None:
+                watch.receives(running, found)
             for letter in found:
                 if self.completable:
                     assert running.mail.open is not None
@@ -266,13 +268,19 @@ def decode_messages(output: bytes) -> list[Message]:
     return [Message(t.id, t.name, _body.decode(bytes(t.data)), t.sent_at) for t in _read_taken.decode(output)]
 
 
+def taken_in(output: bytes) -> list[Taken]:
+    """What a settled message entry keeps of the messages it took. One with the number 0 never was in an inbox."""
+    return _read_taken.decode(output)
+
+
 def requeued(entries: Iterable[Entry]) -> list[Letter]:
     """The messages that these entries took, as they stood in the inbox."""
     return [
         Letter(seq=taken.number, id=taken.id, name=taken.name, sent_at=taken.sent_at, body=bytes(taken.data))
         for entry in entries
         if entry.kind == "message" and entry.settled and entry.status == "completed" and entry.output is not None
-        for taken in _read_taken.decode(entry.output)
+        for taken in taken_in(entry.output)
+        if taken.number
     ]
 
 

@@ -6,6 +6,7 @@ there or has ended is known only from that commit: then nothing of the entry is 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,11 +20,12 @@ from flowkit.engine.failures import error_line, info_bytes, recorded_failure
 from flowkit.engine.ports import Port
 from flowkit.engine.replay import Call
 from flowkit.engine.scope import Scope
-from flowkit.errors import FlowkitError, PayloadError, RunConflict, RunNotFound
+from flowkit.errors import FlowkitError, InboxFull, PayloadError, RunConflict, RunNotFound
 
 __all__ = ["SendMessage"]
 
 _body = coder()
+_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +57,38 @@ class SendMessage:
     async def perform(self, call: Call, port: Port) -> Outcome[None]:
         running = call.scope.running
         try:
-            body = _body.encode(self.data, limit=running.host.max_payload)
+            body = self.encoded(running.host.max_payload)
         except PayloadError as error:
             return Failed(error)
-        args = msgspec.json.encode({"to": self.to, "name": self.message, "key": self.key})
         with running.ledger.lock:  # no other branch's commit may carry the entry without the message
-            entry = call.finish(self.kind, "completed", args=args)
+            entry = call.finish(self.kind, "completed", args=self.recorded_args(body))
             message_id = f"{running.facts.id}:{entry.seq}:{entry.round}:{running.ledger.run}"
+            watch = running.host.watch
             running.ledger.stage_send(
                 entry,
-                Outgoing(to=self.to, message_id=message_id, name=self.message, body=body, key=self.key, sender=running.facts.id),
-            )
+                Outgoing(
+                    to=self.to, message_id=message_id, name=self.message, body=body, key=self.key, sender=running.facts.id,
+                    context="" if watch is None else watch.sends(running, self.to, self.message),
+                ),
+            )  # fmt: skip
         running.progress(call.location, 0)
         await port.commit(call.scope)
         if (why := running.commits.refused.pop(message_id, None)) is not None:
             return await self._refused(call, port, entry, why)
         return Done(None)
+
+    def recorded_args(self, body: bytes) -> bytes:
+        """What the entry keeps of the call. The data itself is the receiver's; its digest tells whether other data was sent."""
+        digest = hashlib.sha256(body).hexdigest()[:_DIGITS]
+        return msgspec.json.encode({"to": self.to, "name": self.message, "key": self.key, "data_sha256": digest})
+
+    def encoded(self, limit: int) -> bytes:
+        """The message's data as it is sent.
+
+        Raises:
+            PayloadError: it cannot be.
+        """
+        return _body.encode(self.data, limit=limit)
 
     async def _refused(self, call: Call, port: Port, entry: Entry, why: str) -> Outcome[None]:
         error: FlowkitError
@@ -79,7 +97,7 @@ class SendMessage:
         elif why == "ended":
             error = RunConflict(f"cannot send {self.message!r}: run {self.to!r} has ended")
         else:
-            error = RunConflict(f"cannot send {self.message!r}: the inbox of run {self.to!r} is full")
+            error = InboxFull(f"cannot send {self.message!r}: the inbox of run {self.to!r} is full")
         info, body = info_bytes(error)
         failed = call.scope.stage(msgspec.structs.replace(entry, status="failed", error=body))
         call.scope.running.progress(call.location, 0, error=error_line(info))

@@ -17,7 +17,6 @@ import msgspec
 from flowkit.codec import Coder, coder, decode_error, signature_coders
 from flowkit.core.entry import Entry, FailedAttempt
 from flowkit.core.events import StepError
-from flowkit.core.fields import own_log
 from flowkit.core.location import split
 from flowkit.core.outcome import Done, Failed, Outcome, Place, TimedOut, Wake
 from flowkit.core.resolution import edited_args
@@ -43,7 +42,6 @@ from flowkit.errors import (
 __all__ = ["StepCall", "StepPlan"]
 
 _CRASHES_BEFORE_INTENT = 2
-_log = own_log()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,7 @@ class StepCall:
         return self.plan.explicit
 
     def recall(self, scope: Scope, entry: Entry) -> Any:
-        if entry.args_crc and "#" in entry.location:
+        if entry.args_crc and ("#" in entry.location or scope.running.journal.begins_numbers(entry.location)):
             self._compare_args(scope, entry)
         if entry.output is not None:
             return self.plan.returns.decode(entry.output)
@@ -115,8 +113,8 @@ class StepCall:
             self._passed = self.passed(call.entry)
         except (PayloadError, TypeError) as unfit:  # arguments changed by hand, for code that has changed since
             return await self._fail(call, port, unfit)
-        if call.entry is None and plan.record_args:
-            self._recorded = self._arguments()  # before the body, which may change what it was given
+        if call.entry is None:
+            self._recorded = self.recorded_args()  # before the body, which may change what it was given
         while True:
             if call.entry is not None:
                 await self._wait_for_retry(call, port)
@@ -221,7 +219,7 @@ class StepCall:
         plan, running = self.plan, call.scope.running
         failed_at = running.recorder.now()
         try:
-            retriable, delay = self._retriable(error), chosen_delay(error, running.facts.id, call.location, number)
+            retriable, delay = self._retriable(error), chosen_delay(error, running.log, call.location, number)
         except Exception as broken:  # the user's predicate: what it raises is how the step ends
             return await self._fail(call, port, broken, number, started)
         if not retriable:
@@ -348,8 +346,10 @@ class StepCall:
                 raise PayloadError(why, path=error.path) from error
         return self.plan.bind.replaced(self.args, self.kwargs, named)
 
-    def _arguments(self) -> dict[str, Any]:
+    def recorded_args(self) -> dict[str, Any]:
         """The entry's fields for the recorded arguments."""
+        if not self.plan.record_args:
+            return {}
         body = self._encoded_args()
         return {"args": body, "args_crc": crc32(body)}
 
@@ -362,11 +362,13 @@ class StepCall:
 
     def _compare_args(self, scope: Scope, entry: Entry) -> None:
         if self.plan.record_args and crc32(self._encoded_args()) != entry.args_crc:
-            _log.warning(
+            if scope.running.journal.notes_moved(entry.location):
+                return
+            scope.running.log.warning(
                 "step %r is called with other arguments than were recorded for it; its recorded result is used. Numbered "
                 "names move when a call before them is added or removed: give such steps a name= of their own.",
                 entry.location,
-                extra={"run": scope.running.facts.id, "step": entry.location},
+                extra={"step": entry.location},
             )
 
 

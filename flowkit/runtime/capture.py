@@ -27,19 +27,10 @@ from flowkit.drivers.writer import Writer
 from flowkit.engine.logs import is_repetition, listen, listen_no_more
 from flowkit.engine.scope import BodyScope, Scope
 from flowkit.errors import FlowkitError, StoreError
+from flowkit.settings import Settings
 
-__all__ = ["MOST_CHARACTERS", "MOST_LINES", "Capture", "let_info_through"]
+__all__ = ["Capture", "let_info_through"]
 
-MOST_LINES = 1_000
-"""How many lines of a step are kept."""
-
-MOST_CHARACTERS = 8_000
-"""How much of a line is kept."""
-
-BATCH_SECONDS = 0.1
-CLOSING_SECONDS = 5.0
-RETRY_SECONDS = 1.0
-_BUFFERED_LINES = 10_000
 _BUFFERED_CHARACTERS = 16_000_000
 _LINES_OF_A_WRITE = 200
 _PLACES = 4_096
@@ -84,9 +75,10 @@ class Heard(NamedTuple):
 class Tally:
     """What was kept of a place: how many lines, by place in their code which; and how many were not."""
 
-    __slots__ = ("dropped", "kept", "note", "said")
+    __slots__ = ("dropped", "kept", "most", "note", "said")
 
-    def __init__(self, known: Sequence[Line]) -> None:
+    def __init__(self, known: Sequence[Line], most: int) -> None:
+        self.most = most
         self.kept = len(known)
         self.said = {line.place: (line.logger, line.text) for line in known if line.place}
         self.dropped = 0
@@ -96,7 +88,7 @@ class Tally:
         """Whether `line` is new and there is room for it; one for which there is none is counted."""
         if line.place and self.said.get(line.place) == (line.logger, line.text):
             return False
-        if self.kept >= MOST_LINES:
+        if self.kept >= self.most:
             self.dropped += 1
             return False
         self.kept += 1
@@ -108,7 +100,10 @@ class Tally:
 class Capture:
     """The listener of one handle. `level` None: it hears nothing."""
 
-    def __init__(self, driver: Driver, writer: Writer, clock: Clock, logger: OwnLog, level: int | None) -> None:
+    def __init__(
+        self, driver: Driver, writer: Writer, clock: Clock, logger: OwnLog, level: int | None, settings: Settings
+    ) -> None:
+        self._settings = settings
         self._driver = driver
         self._writer = writer
         self._clock = clock
@@ -119,6 +114,8 @@ class Capture:
         self._buffer: deque[Heard] = deque()
         self._characters = 0
         self._spilt: Counter[Place] = Counter()
+        self.dropped = 0
+        """How many lines are not kept, of all that were heard."""
         self._tallies: OrderedDict[Place, Tally] = OrderedDict()
         self._unwritten: list[Log] = []
         self._logging = threading.local()
@@ -142,7 +139,7 @@ class Capture:
         self._closing.set()
         self._work.set()
         if self._thread is not None:
-            self._thread.join(CLOSING_SECONDS)
+            self._thread.join(self._settings.log_closing)
 
     # --- hearing, in the thread that logs
 
@@ -181,14 +178,14 @@ class Capture:
         self._add(place, running.facts.pass_number > 1, record, number=scope.said if in_order else 0)
 
     def _add(self, place: Place, earlier: bool, record: logging.LogRecord, *, attempt: int = 0, number: int = 0) -> None:
-        text = text_of(record)
+        text = text_of(record, self._settings.log_characters)
         at = self._clock.now()
         line = Line(
             seq=_next_number(at), at=at, location=place.location, part=place.part, attempt=attempt, place=number,
             level=record.levelno, logger=storable(record.name[:_NAME_CHARACTERS]), text=text.encode(),
         )  # fmt: skip
         with self._lock:
-            if len(self._buffer) >= _BUFFERED_LINES or self._characters >= _BUFFERED_CHARACTERS:
+            if len(self._buffer) >= self._settings.log_buffer or self._characters >= _BUFFERED_CHARACTERS:
                 self._spilt[place] += 1
                 return
             self._buffer.append(Heard(place, earlier, line))
@@ -211,14 +208,14 @@ class Capture:
         last = False
         while not last:
             self._work.wait()
-            last = self._closing.wait(BATCH_SECONDS)
+            last = self._closing.wait(self._settings.log_batch)
             self._work.clear()
             try:
                 self._write()
             except Exception:  # a defect here must not end the log in silence
                 self._logger.exception("flowkit: lines that runs logged could not be kept")
             if self._unwritten and not last:
-                self._closing.wait(RETRY_SECONDS)
+                self._closing.wait(self._settings.log_retry)
                 self._work.set()
 
     def _write(self) -> None:
@@ -251,13 +248,15 @@ class Capture:
             if tally.keeps(line):
                 lines.setdefault(place.run, []).append(line)
             elif tally.dropped > before:
+                self.dropped += 1
                 incomplete.add(place)
         for place in incomplete:
             tally = self._tally(place, earlier=False)
             tally.dropped += spilt.get(place, 0)
+            self.dropped += spilt.get(place, 0)
             lines.setdefault(place.run, []).append(self._note(place, tally))
         return [
-            Log(run=run, lines=some[first : first + _LINES_OF_A_WRITE])
+            Log(run=run, lines=some[first : first + _LINES_OF_A_WRITE], most=self._settings.log_run_lines)
             for run, some in lines.items()
             for first in range(0, len(some), _LINES_OF_A_WRITE)
         ]
@@ -265,7 +264,7 @@ class Capture:
     def _tally(self, place: Place, earlier: bool) -> Tally:
         tally = self._tallies.get(place)
         if tally is None:
-            tally = self._tallies[place] = Tally(self._known(place) if earlier else ())
+            tally = self._tallies[place] = Tally(self._known(place) if earlier else (), self._settings.log_lines)
             if len(self._tallies) > _PLACES:
                 self._tallies.popitem(last=False)
         self._tallies.move_to_end(place)
@@ -275,7 +274,7 @@ class Capture:
         after = max(0, number_at(place.since) - 1)
         try:
             return self._driver.lines(
-                LineQuery(run=place.run, after=after, location=place.location, part=place.part, limit=MOST_LINES)
+                LineQuery(run=place.run, after=after, location=place.location, part=place.part, limit=self._settings.log_lines)
             )
         except FlowkitError:  # the lines are the better for it, and not worth a failure
             return ()
@@ -284,8 +283,8 @@ class Capture:
         """The line that counts the others. It has one number for good, so that it is one line however often it is written."""
         at = self._clock.now()
         tally.note = tally.note or _next_number(at)
-        why = f"of one place in a run {MOST_LINES:,} are kept"
-        if tally.kept < MOST_LINES:
+        why = f"of one place in a run {tally.most:,} are kept"
+        if tally.kept < tally.most:
             why = "they came faster than they could be written"
         count = "1 line was" if tally.dropped == 1 else f"{tally.dropped:,} lines were"
         return Line(
@@ -294,7 +293,7 @@ class Capture:
         )  # fmt: skip
 
 
-def text_of(record: logging.LogRecord) -> str:
+def text_of(record: logging.LogRecord, most: int) -> str:
     """What a handler would print of the record, its traceback included: cut in the middle, and as any store can hold it."""
     try:
         text = record.getMessage()
@@ -304,10 +303,10 @@ def text_of(record: logging.LogRecord) -> str:
         text = "\n".join((text, "".join(traceback.format_exception(*record.exc_info)).rstrip()))
     if record.stack_info:
         text = f"{text}\n{record.stack_info}"
-    left_out = len(text) - MOST_CHARACTERS
+    left_out = len(text) - most
     if left_out > 0:
-        end = MOST_CHARACTERS // 4
-        text = f"{text[: MOST_CHARACTERS - end]}\n… {left_out:,} characters left out …\n{text[-end:]}"
+        end = most // 4
+        text = f"{text[: most - end]}\n… {left_out:,} characters left out …\n{text[-end:]}"
     return storable(text)
 
 

@@ -3,6 +3,8 @@
 The flow is one coroutine over a Port, so both colours share it: a plain workflow's runs to its end on a guest thread, an
 async one's on the engine's loop. When the watchdog gives up a plain body, that thread is lost to the run; a new one takes
 the flow from the top over the same ledger, and finds the verdict of the body waiting for it.
+
+Longer than 400 lines because one claim of a run is one story, whose ways to end must be read together.
 """
 
 from __future__ import annotations
@@ -10,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from flowkit.codec import decode_error, encode_error, snapshot
 from flowkit.core import divergence
 from flowkit.core.change import Change, Finish
 from flowkit.core.entry import FailedAttempt
 from flowkit.core.events import RunError
+from flowkit.core.fork import TAG
 from flowkit.core.ledger import Ledger
 from flowkit.core.mail import Mail
 from flowkit.core.origin import origin_in_chain, origin_of
@@ -34,7 +37,9 @@ from flowkit.engine.recorder import Recorder, Written
 from flowkit.engine.replay import drive
 from flowkit.engine.scope import Scope
 from flowkit.engine.state import RunState
-from flowkit.errors import Evicted, FlowkitError, HistoryDiverged, PayloadError, RunConflict, ScopeClosed, Suspended
+from flowkit.errors import Evicted, FlowkitError, HistoryDiverged, Parked, PayloadError, RunConflict, ScopeClosed, Suspended
+from flowkit.runtime.deadline import Deadline
+from flowkit.runtime.fence import fence_of
 from flowkit.runtime.house import House
 from flowkit.runtime.rollback import Rollback
 
@@ -47,24 +52,19 @@ class Execution:
     """`house` is what the worker's executions share, `ended` is called once, when nothing of this one runs or writes any more."""
 
     def __init__(
-        self,
-        house: House,
-        claim: Claim,
-        workflow: Workflow[..., Any],
-        code: str,
-        recorder: Recorder,
-        ended: Callable[[Execution], None],
-        view: RunView | None = None,
-    ) -> None:
+        self, house: House, claim: Claim, workflow: Workflow[..., Any], code: str, recorder: Recorder,
+        ended: Callable[[Execution], None], view: RunView | None = None,
+    ) -> None:  # fmt: skip
         self.house = house
         self.claim = claim
-        self.log = house.logger.of(run=claim.id)
+        self.log = house.logger.of(run=claim.id, workflow=claim.workflow)
         self.workflow = workflow
         self.code = code
         self.recorder = recorder
         self.running: Pass | None = None
         self.outcome: Outcome[Any] | None = None
         self.fatal: BaseException | None = None
+        self.blocked: FlowkitError | None = None
         self._ended = ended
         self._view = view
         self._lock = threading.Lock()
@@ -75,6 +75,8 @@ class Execution:
         self._back = False
         self._handler_failures: list[FailedAttempt] = []
         self.failure = Place()  # what lists show of the run once it is rolled back
+        self._deadline: Deadline | None = None
+        self._fate: Literal["", "expired", "concludes"] = ""  # what has taken the run out of its pass, once and for good
 
     # --- starting and ending ----------------------------------------------------------------------------------------
 
@@ -95,7 +97,7 @@ class Execution:
     async def _guarded(self, port: Port) -> None:
         mine = self._verdicts
         try:
-            await self._flow(port)
+            await (self._flow(port) if (watch := self.house.watch) is None else watch.around(self.claim, self._flow(port)))
         except ScopeClosed:
             pass  # fenced, cancelled or given up: whoever did that has said so
         except BaseException as error:  # a defect or a dying store: it must not die in a thread that nobody joins
@@ -110,6 +112,8 @@ class Execution:
             if self._over:
                 return
             self._over = True
+        if self._deadline is not None:
+            self._deadline.rest()
         running = self.running
         if running is not None:
             self.fatal = self.fatal or running.fatal
@@ -132,7 +136,7 @@ class Execution:
             try:
                 running.commits.commit(final)
                 running.parked()
-            except FlowkitError:
+            except (FlowkitError, ScopeClosed):
                 running.end(ScopeClosed("the run was taken away"))
         running.refuse(signal)
 
@@ -195,6 +199,16 @@ class Execution:
         running.end(ScopeClosed("its body ran out of time"))
         self.house.host.guests.run(self.run_plain)
 
+    def _expire(self) -> None:
+        """The deadline came while a pass was under way: end it wherever it is, and go on from the top, to fail."""
+        with self._lock:
+            running = self.running
+            if self._over or self._fate or running is None:
+                return
+            self._fate, self._verdicts = "expired", {}
+        running.end(ScopeClosed("the run's deadline has come"))
+        start_all([self])
+
     # --- the flow ---------------------------------------------------------------------------------------------------
 
     async def _flow(self, port: Port) -> None:
@@ -208,6 +222,10 @@ class Execution:
             return await self._block(port, self._new_pass(), self._quarantine())
         if self._back or self.claim.status == "rolling_back":
             return await self._roll_back(port)
+        deadline = self._deadline
+        assert deadline is not None
+        if (late := deadline.exceeded(self.claim.id)) is not None:
+            return await self.fail(port, self._new_pass(), late)
         try:
             args, kwargs = self.workflow.input.decode(self._facts.input)
         except PayloadError as error:
@@ -217,9 +235,13 @@ class Execution:
             if isinstance(tried.refusing, HistoryDiverged):
                 return await self._block(port, self._new_pass(), tried.refusing)
         running = self._new_pass(verdicts=True)
+        deadline.watch()
         outcome = await self._pass(port, running, args, kwargs)
-        if self.running is not running:
-            return None  # given up by the watchdog; another thread goes on
+        with self._lock:
+            if self.running is not running or self._fate == "expired":
+                return None  # given up by the watchdog; another thread goes on
+            if not (isinstance(outcome, Failed) and isinstance(outcome.error, Parked | ScopeClosed)):
+                self._fate = "concludes"
         return await self._conclude(port, running, outcome)
 
     def _load(self) -> RunView:
@@ -233,11 +255,13 @@ class Execution:
         self._view = view
         self.ending = row.ending or "failed"
         self._handler_failures = list(view.handler_failures)
+        self._fence = fence_of(view, self.house.driver, self.log)
+        self._hooked = self._fence is None  # a hook of a fork has effects, and nobody was asked for them
         self._state = RunState(view.state, view.entries)
         self._ledger = Ledger(
             run=row.seq, run_id=row.id, epoch=self.claim.epoch, head=self.claim.head, entries=view.entries,
             last=row.entries, seen=row.seen, crashes=self.claim.crashes, awaits=self.workflow.awaits,
-            latest=self._state.latest(),
+            latest=self._state.latest(), context="" if self.house.watch is None else self.claim.context,
         )  # fmt: skip
         self._ledger.shows(Place(row.current, row.attempts, row.attempts_max, row.error_line))
         if row.ending == "failed" and view.error is not None:
@@ -246,6 +270,7 @@ class Execution:
             id=row.id, workflow=row.workflow, started_at=row.start_at, pass_number=row.passes,
             tags=row.tags, input=view.input,
         )  # fmt: skip
+        self._deadline = Deadline(self.house, self.workflow, row.start_at, self._expire)
         complete = len(view.messages) < _LOADED_MESSAGES
         self._mail = Mail(view.messages, row.inbox if complete else view.messages[-1].seq)
         self._commits = Commits(self._ledger, self.recorder, self._heard)
@@ -256,7 +281,8 @@ class Execution:
             report=self._report, frozen=frozen, collects=collects, awaits=self.workflow.awaits, mail=self._mail,
             state=self._state, verdicts=self._verdicts if verdicts else None,
             abandon=None if self.workflow.awaits else self._give_up_body,
-            park_status="rolling_back" if back else "sleeping",
+            park_status="rolling_back" if back else "sleeping", stand_in=self._fence,
+            deadline_at=None if back or self._deadline is None else self._deadline.at,
         )  # fmt: skip
         if not frozen:
             with self._lock:
@@ -344,6 +370,7 @@ class Execution:
         running.forget_reports()
         running.report_after(RunError(run_id=self.claim.id, workflow=self.claim.workflow, error=info))
         await self.commit(port, running, Final(status="blocked", bump="block", bare=True, finish=finish))
+        self.blocked = error
         self.outcome = Failed(error)
 
     async def _block_unreadable(self, port: Port, error: PayloadError) -> None:
@@ -352,6 +379,7 @@ class Execution:
             return
         self._begin(RunView(row=row, input=b"{}"))
         self._ledger.owes = row.owes
+        self._hooked = TAG not in row.tags  # whether it is a fork may be what cannot be read
         await self._block(port, self._new_pass(), _unreadable(self.claim.id, error))
 
     async def commit(self, port: Port, running: Pass, final: Final) -> None:
@@ -374,7 +402,8 @@ class Execution:
             self.house.news(self.claim.run)
 
     def _report(self, event: object) -> None:
-        self.house.report(self.workflow, event)
+        if self._hooked:
+            self.house.report(self.workflow, event)
 
 
 def start_all(executions: Sequence[Execution]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,9 +15,12 @@ from flowkit.drivers.base import Done, Driver, Duplicate, GuardFailed, Lost, Res
 from flowkit.drivers.writer import Writer
 from flowkit.engine.recorder import Answer, ChangeRefused, Undelivered, Written
 from flowkit.engine.threads import LoopThread
-from flowkit.errors import Fenced, StoreError
+from flowkit.errors import Fenced, ScopeClosed, StoreError
+from flowkit.runtime.lease import Lease
 
 __all__ = ["LoopSink", "StoreRecorder"]
+
+T = TypeVar("T")
 
 
 class LoopSink:
@@ -50,16 +54,21 @@ class _Flight(msgspec.Struct, frozen=True):
 class StoreRecorder:
     """One run's view of the store."""
 
-    def __init__(self, run: int, driver: Driver, writer: Writer, clock: Clock, sink: LoopSink) -> None:
+    def __init__(
+        self, run: int, driver: Driver, writer: Writer, clock: Clock, sink: LoopSink, lease: Lease, *,
+        retry: float,
+    ) -> None:  # fmt: skip
         self._run = run
         self._driver = driver
         self._writer = writer
         self._clock = clock
         self._sink = sink
+        self._lease = lease
+        self._retry = retry
 
     @property
     def healthy(self) -> bool:
-        return self._writer.healthy
+        return self._writer.healthy and self._lease.holds
 
     def now(self) -> float:
         return self._clock.now()
@@ -75,11 +84,23 @@ class StoreRecorder:
         self._writer.submit(change, _Flight(change, landed), self._sink)
 
     def inbox(self, names: Collection[str], limit: int) -> list[Message]:
-        return self._driver.inbox(self._run, names, limit)
+        return self._read(lambda: self._driver.inbox(self._run, names, limit))
 
     def inbox_number(self) -> int:
-        row = self._driver.get(self._run)
+        row = self._read(lambda: self._driver.get(self._run))
         return 0 if row is None else row.inbox
+
+    def _read(self, read: Callable[[], T]) -> T:
+        """As patient as a Change: the code of the run must not hear of a store that does not answer for a while."""
+        while True:
+            try:
+                return read()
+            except GuardFailed:
+                raise
+            except StoreError as error:
+                if self._writer.is_closing:
+                    raise ScopeClosed("the handle is being closed, and the store does not answer") from error
+                time.sleep(self._retry)
 
 
 def _answer(change: Change, result: Result) -> Answer:

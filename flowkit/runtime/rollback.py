@@ -114,8 +114,8 @@ class Rollback:
         self, port: Port, scope: Scope, entry: Entry, plan: StepPlan, undo: Callable[[], Any], state: StateBox, number: int
     ) -> Outcome[Any] | TimedOut:
         """Run the handler. One that gives an awaitable is async, however it is written: a lambda, an object, a step."""
-        stand_in = self._pass.host.stand_in
-        if stand_in is not None and stand_in.undoes(self._pass.facts.id, entry.location):
+        stand_in = self._pass.stand_in
+        if stand_in is not None and await stand_in.undoes(scope, entry, port):
             return Done(None)
         body = partial(
             BodyCall, name=f"rollback of {plan.name}", location=f"{entry.location}/rollback", args=(), kwargs={},
@@ -154,7 +154,7 @@ class Rollback:
         policy = RetryPolicy(plan.rollback_retries, plan.policy.backoff, plan.policy.backoff_max, plan.policy.jitter)
         retry_at = None
         if not isinstance(error, CriticalError | PayloadError):
-            delay = chosen_delay(error, running.facts.id, entry.location, number)
+            delay = chosen_delay(error, running.log, entry.location, number)
             retry_at = next_attempt_at(policy, number, failed_at, chance=running.host.chance(), delay=delay)
         info, body = info_bytes(error)
         failure = FailedAttempt(

@@ -1,66 +1,54 @@
 """The worker: claims due runs, executes them, hears bells, keeps its lease, takes over for the dead, and drains.
 
-One thread claims; a second keeps the lease, so that a blocked event loop cannot lose it. Runs execute on guest threads and
-on the engine's loop, never here.
+One thread claims, one keeps the lease, so that nothing that blocks can lose it, and one does the chores. Runs execute on guest
+threads and on the engine's loop, never here.
+
+Longer than 400 lines because claiming, holding and leaving share one lock.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from flowkit.definitions import Workflow
-from flowkit.drivers.base import Claim, RunView, WorkerInfo
+from flowkit.drivers.base import Claim, RunView, WorkerRow
 from flowkit.errors import Fenced, FlowkitError, PayloadError, StoreError
-from flowkit.registry import fingerprint, project_sources
+from flowkit.registry import project_sources
+from flowkit.runtime.codes import Codes
 from flowkit.runtime.execution import Execution, start_all
 from flowkit.runtime.house import House
-from flowkit.runtime.serving import Announcer
+from flowkit.runtime.lease import do_chores, keep_lease
+from flowkit.runtime.reporter import Reporter, origin_of
+from flowkit.runtime.serving import UNVERSIONED, Announcer, Rollout, worker_info
+from flowkit.runtime.succession import successor
 
-__all__ = ["GRACE_SECONDS", "Worker", "worker_info"]
-
-GRACE_SECONDS = 10.0
-BEAT_SECONDS = 5.0
-REAP_SECONDS = 0.25
-POLL_SECONDS = 1.0
-PURGE_SECONDS = 60.0
-GATHER_SECONDS = 0.01
-"""How long a worker whose places were all taken gathers free ones, so that one claim takes many runs."""
-CALM_SECONDS = 0.002
-"""How long it takes a breath if the last news was none: a run that is busy hears of its messages from its own commits."""
-GENTLE_SECONDS = 0.01
-GENTLE_RUNS = 10
-"""A worker that takes over from another claims so many runs so often: all its places are filled within 100 ms, the run that
-is due first before the others, and not all of them at once."""
-
-
-def worker_info(kind: str = "worker", info: str = "{}") -> WorkerInfo:
-    """Who this process is; `info` is what it serves."""
-    return WorkerInfo(
-        name=f"{socket.gethostname()}-{os.getpid()}",
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        kind="worker" if kind == "worker" else "client",
-        info=info,
-    )
+__all__ = ["Worker"]
 
 
 class Worker:
     """`workflows` is asked anew for each claim, so that what is imported later is served too."""
 
     def __init__(
-        self, house: House, workflows: Callable[[], Mapping[str, Workflow[..., Any]]], *, concurrency: int = 100
-    ) -> None:
+        self, house: House, workflows: Callable[[], Mapping[str, Workflow[..., Any]]], *, concurrency: int | None = None,
+        origin: str = "", grace: float | None = None, rollout: Rollout = UNVERSIONED,
+    ) -> None:  # fmt: skip
+        """`concurrency` and `grace` None: those of the settings. `origin` is what runs where, as in `origin_of`. See
+        `succession` for what a `rollout` does.
+        """
         self.house = house
+        self._settings = house.settings
+        self.reporter = Reporter(house, origin or origin_of())
         self.fatal: BaseException | None = None
+        self.relieved: WorkerRow | None = None
+        """The worker that this one makes room for."""
         self._workflows = workflows
-        self._concurrency = concurrency
-        self._codes: dict[str, tuple[Workflow[..., Any], str]] = {}
-        self._sources = ""
+        self._concurrency = house.settings.concurrency if concurrency is None else concurrency
+        self._grace = house.settings.grace if grace is None else grace
+        self._rollout = rollout
+        self._codes = Codes("")
         self._announcer = Announcer(house.driver, "")
         self._lock = threading.Lock()
         self._idle = threading.Condition(self._lock)
@@ -70,6 +58,8 @@ class Worker:
         self._was_full = False
         self._gentle_until = 0.0
         self._stop = threading.Event()
+        self._gone = threading.Event()
+        self._next_look = 0.0
         self._id = 0
         self._threads: list[threading.Thread] = []
         self._graces: dict[Execution, threading.Timer] = {}
@@ -86,33 +76,27 @@ class Worker:
         """Join and begin to claim, for the first `gentle` seconds a few runs at a time. `sources` is the digest of the code's
         files, if it was taken before; `generation` is told to those who look at workers.
         """
-        self._sources = sources or project_sources()
+        sources = sources or project_sources()
+        self._codes = Codes(sources)
         self._gentle_until = time.monotonic() + gentle
-        self._announcer = Announcer(self.house.driver, self._sources, generation)
-        self._id = self._join()
+        self._announcer = Announcer(self.house.driver, sources, generation, self._rollout)
+        self._id = self.house.joined(self._join())
+        self.reporter.joined(self._id)
         self.house.capture.start()
         self.house.evict_later = self.evict_later
-        for name, target in (("flowkit-worker", self._claim_for_ever), ("flowkit-lease", self._keep_lease)):
-            thread = threading.Thread(target=target, name=name, daemon=True)
-            self._threads.append(thread)
+        claiming = threading.Thread(target=self._claim_for_ever, name="flowkit-worker", daemon=True)
+        own = (self.house, self, self._gone)
+        lease = threading.Thread(target=keep_lease, args=own, name="flowkit-lease", daemon=True)
+        chores = threading.Thread(target=do_chores, args=own, name="flowkit-chores", daemon=True)
+        self._threads += [claiming, lease, chores]
+        for thread in self._threads:
             thread.start()
 
     # --- runs -------------------------------------------------------------------------------------------------------
 
-    def codes(self) -> dict[str, str]:
-        """Workflow name → fingerprint of its code, for all that this worker serves."""
-        return self._codes_of(self._workflows())
-
-    def _codes_of(self, workflows: Mapping[str, Workflow[..., Any]]) -> dict[str, str]:
-        return {name: self.code_of(workflow) for name, workflow in workflows.items()}
-
     def code_of(self, workflow: Workflow[..., Any]) -> str:
         """The fingerprint of a workflow's code."""
-        known = self._codes.get(workflow.name)
-        if known is None or known[0] is not workflow:
-            known = (workflow, fingerprint(workflow, self._sources))
-            self._codes[workflow.name] = known
-        return known[1]
+        return self._codes.of(workflow)
 
     def reserve(self) -> bool:
         """Keep a place for a run that is about to be started here; False if there is none."""
@@ -136,9 +120,8 @@ class Worker:
 
     def _admit(self, claim: Claim, workflow: Workflow[..., Any], view: RunView | None, *, reserved: bool = False) -> Execution:
         """The run is held by this worker from here on."""
-        execution = Execution(
-            self.house, claim, workflow, self.code_of(workflow), self.house.recorder(claim.run), self._ended, view
-        )
+        house, code = self.house, self._codes.of(workflow)
+        execution = Execution(house, house.taken(claim), workflow, code, house.recorder(claim.run), self._ended, view)
         with self._lock:
             before = self._held.get(claim.run)
             self._held[claim.run] = execution
@@ -160,6 +143,8 @@ class Worker:
             wanted, self._hungry = self._hungry, False
         if grace is not None:
             grace.cancel()
+        self.house.left(execution.claim, execution.running)
+        self.reporter.ended(execution)
         if execution.fatal is not None and not isinstance(execution.fatal, Exception):
             self._die(execution.fatal)
         if wanted:
@@ -169,13 +154,15 @@ class Worker:
         """A body was interrupted from the keyboard: give everything back, so that other workers go on with it."""
         first = self.fatal is None
         self.fatal = self.fatal or error
+        self._leave_soon()
+        if first and self.on_fatal is not None:
+            self.on_fatal(error)
+
+    def _leave_soon(self) -> None:
+        """As `stop`, without waiting for it."""
         self._stop.set()
         self.house.driver.nudge()
-        if not first:
-            return
         threading.Thread(target=self.stop, name="flowkit-leaving", daemon=True).start()
-        if self.on_fatal is not None:
-            self.on_fatal(error)
 
     def _free(self) -> int:
         with self._lock:
@@ -184,30 +171,36 @@ class Worker:
     # --- claiming ---------------------------------------------------------------------------------------------------
 
     def _claim_for_ever(self) -> None:
+        dead = False
         while not self._stop.is_set():
             try:
+                if dead:
+                    self._join_anew()
+                    dead = False
                 self._claim_and_wait()
             except Fenced:
-                self._join_anew()
+                dead = True
             except StoreError as error:
+                self.reporter.store_failed(error)
                 self.house.logger.warning("flowkit: the worker could not reach the store, and tries again: %s", error)
-                self._stop.wait(POLL_SECONDS)
+                self._stop.wait(self._settings.poll)
             except Exception:  # a defect here must not leave a worker that claims nothing and says nothing
                 self.house.logger.exception("flowkit: the worker's claim failed, and is tried again")
-                self._stop.wait(POLL_SECONDS)
+                self._stop.wait(self._settings.poll)
 
     def _claim_and_wait(self) -> None:
         free = self._room() if self._store_takes_writes() else 0
         now = self.house.clock.now()
         workflows = self._workflows()
-        claimed = self.house.driver.claim(self._id, self._codes_of(workflows), free, now)
+        claimed = self.house.driver.claim(self._id, self._codes.all(workflows), free, now)
+        self.reporter.claimed(claimed.runs)
         start_all([self._admit(claim, workflows[claim.workflow], self._view_of(claim)) for claim in claimed.runs])
         for run in claimed.bells:
             with self._lock:
                 execution = self._held.get(run)
             if execution is not None:
                 execution.ring()
-        pause = POLL_SECONDS
+        pause = self._settings.poll
         if claimed.next_due is not None:
             due_in = max(0.0, claimed.next_due - self.house.clock.now())
             if due_in > 0 or not self._is_full():
@@ -215,7 +208,7 @@ class Worker:
         if self.house.driver.wait(pause):
             self._close_lost()
             if not claimed.runs and not claimed.bells:
-                self._stop.wait(CALM_SECONDS)
+                self._stop.wait(self._settings.calm)
 
     def _store_takes_writes(self) -> bool:
         """Whether bodies may begin. If a write failed and nobody repeats it any more, renewing the lease is the next try.
@@ -225,7 +218,7 @@ class Worker:
         """
         writer = self.house.writer
         if not writer.healthy and writer.idle:
-            self.house.driver.beat(self._id, self.house.clock.now())
+            self.renew()
             writer.mend()
         return writer.healthy
 
@@ -241,11 +234,11 @@ class Worker:
     def _room(self) -> int:
         """How many runs to claim. If all places were taken a moment ago, more are about to be free."""
         if time.monotonic() < self._gentle_until:
-            self._stop.wait(GENTLE_SECONDS)
-            return min(self._free(), GENTLE_RUNS)
+            self._stop.wait(self._settings.gentle_every)
+            return min(self._free(), self._settings.gentle_runs)
         free = self._free()
         if self._was_full and 0 < free < self._concurrency // 2:
-            self._stop.wait(GATHER_SECONDS)
+            self._stop.wait(self._settings.gather)
             free = self._free()
         self._was_full = False
         return free
@@ -270,39 +263,27 @@ class Worker:
     def _join_anew(self) -> None:
         """This worker was declared dead: whatever it held has another owner now."""
         self.house.logger.warning("flowkit: worker %s was declared dead; it joins anew", self._id)
+        self.house.declared_dead()
         for execution in self.holding():
             execution.close()
-        self._id = self._join()
+        self._announcer.joins_anew(self._id)
+        self._id = self.house.joined(self._join())
+        self.reporter.joined(self._id)
 
     def _join(self) -> int:
-        return self.house.driver.join(worker_info(info=self._announcer.info(self._workflows())), self.house.clock.now())
+        asked_at = time.monotonic()
+        worker = self.house.driver.join(worker_info(info=self._announcer.info(self._workflows())), self.house.clock.now())
+        self.house.lease.renewed(asked_at)
+        return worker
 
     # --- lease ------------------------------------------------------------------------------------------------------
 
-    def _keep_lease(self) -> None:
-        next_beat = next_purge = 0.0
-        self._tell()  # first of all, and also if this worker is stopped already
-        while not self._stop.wait(REAP_SECONDS):
-            now = time.monotonic()
-            self._tell()
-            try:
-                if self.house.driver.reap(self.house.clock.now()):
-                    self.house.driver.nudge()
-                if now >= next_beat:
-                    next_beat = now + BEAT_SECONDS
-                    self._beat()
-                if now >= next_purge:
-                    next_purge = now + PURGE_SECONDS
-                    self.house.driver.purge(self.house.clock.now())
-            except Fenced:
-                self.house.driver.nudge()  # the claiming thread finds the same and joins anew
-            except StoreError as error:
-                next_beat = min(next_beat, now + POLL_SECONDS)
-                self.house.logger.debug("flowkit: the lease could not be renewed, and is tried again: %s", error)
-            except Exception:  # a defect here must not silently end the lease
-                self.house.logger.exception("flowkit: keeping the lease failed, and is tried again")
+    @property
+    def stopping(self) -> bool:
+        """Whether it claims nothing more."""
+        return self._stop.is_set()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
         """Say what is served. Whatever comes of it, the lease is kept."""
         try:
             self._announcer.tell(self._id, self._workflows(), self.house.clock.now())
@@ -311,21 +292,39 @@ class Worker:
         except Exception as error:  # it looks at the user's functions; their runs are served all the same
             self.house.logger.warning("flowkit: the code could not be described, so renamed steps will not be known: %s", error)
 
-    def _beat(self) -> None:
+    def tick(self) -> None:
+        """Report how the workflows fare, and leave if a worker that joined later takes this one's place."""
+        self.reporter.tick(self._workflows())
+        now = time.monotonic()
+        if self.stopping or now < self._next_look:
+            return
+        self._next_look = now + self._settings.succession
+        self.relieved = successor(self._id, self._announcer.serving(self._workflows()), self.house.driver.workers())
+        if self.relieved is not None:
+            self.house.logger.info("flowkit: worker %s makes room for worker %s", self._id, self.relieved.id)
+            self._leave_soon()
+
+    def renew(self) -> None:
+        """Renew the lease."""
+        asked_at = time.monotonic()
         self.house.driver.beat(self._id, self.house.clock.now())
+        self.house.lease.renewed(asked_at)
+
+    def adopt(self) -> None:
+        """Take up what is this worker's to do and not in its hands."""
         with self._lock:
             held = set(self._held)
         workflows = self._workflows()
-        codes = self._codes_of(workflows)
+        codes = self._codes.all(workflows)
         adopted = self.house.driver.adopt(self._id, held, codes, self._free(), self.house.clock.now())
         for claim in adopted.runs:
             self._begin(claim, workflows[claim.workflow])
 
     # --- leaving ----------------------------------------------------------------------------------------------------
 
-    def evict_later(self, execution: Execution, grace: float = GRACE_SECONDS) -> None:
-        """Give the run's bodies `grace` seconds to end, then give the run up all the same."""
-        timer = threading.Timer(grace, execution.abandon)
+    def evict_later(self, execution: Execution) -> None:
+        """Give the run's bodies their grace to end, then give the run up all the same."""
+        timer = threading.Timer(self._settings.grace, execution.abandon)
         timer.daemon = True
         with self._lock:
             if self._held.get(execution.claim.run) is not execution or execution in self._graces:
@@ -338,20 +337,22 @@ class Worker:
         self._stop.set()
         self.house.driver.nudge()
         if self._threads and self._threads[0] is not threading.current_thread():
-            self._threads[0].join(timeout=5.0)
+            self._threads[0].join(self._settings.join_threads)
 
-    def stop(self, grace: float = GRACE_SECONDS, *, spare: Callable[[Execution], bool] = lambda execution: False) -> int:
-        """Claim nothing more, let bodies end for `grace` seconds, give every run back; how many had to be given up.
+    def stop(self, grace: float | None = None, *, spare: Callable[[Execution], bool] = lambda execution: False) -> int:
+        """Claim nothing more, let bodies end for `grace` seconds (None: as it was made), give every run back; how many had to
+        be given up.
 
         A run that `spare` says yes to is waited for, however long it takes.
         """
+        self._announcer.leaves()
         self._stop.set()
         self.house.driver.nudge()
         with self._leaving:
             if self._left:
                 return 0
             self._left = True
-            return self._drain(grace, spare)
+            return self._drain(self._grace if grace is None else grace, spare)
 
     def _drain(self, grace: float, spare: Callable[[Execution], bool]) -> int:
         self.house.writer.wait_no_longer_than(grace)
@@ -375,15 +376,19 @@ class Worker:
             if not spared:
                 break
             with self._idle:
-                self._idle.wait(REAP_SECONDS)
+                self._idle.wait(self._settings.reap)
             late = self.holding()
         self._leave()
+        if self.relieved is not None:
+            self.house.writer.wait_as_before()
         return given_up
 
     def _leave(self) -> None:
+        self._gone.set()
         self.house.capture.close()
         for thread in self._threads[1:]:
-            thread.join(timeout=5.0)
+            thread.join(self._settings.join_threads)
+        self.reporter.close()
         try:
             self.house.driver.leave(self._id, self.house.clock.now())
         except FlowkitError as error:

@@ -19,11 +19,13 @@ from flowkit.testing.cases.base import Case
 from flowkit.testing.cases.bulks import Bulks
 from flowkit.testing.cases.changes import Changes
 from flowkit.testing.cases.claims import Adopting, Claims
+from flowkit.testing.cases.copies import Copies
 from flowkit.testing.cases.endings import Endings
 from flowkit.testing.cases.fences import Bumps, Fences, Guards, Sends
 from flowkit.testing.cases.logs import Logs
 from flowkit.testing.cases.messages import Messages
 from flowkit.testing.cases.reads import Bodies, Histories, Lists
+from flowkit.testing.cases.reports import Reports
 from flowkit.testing.cases.resolves import Resolves
 from flowkit.testing.cases.starts import Starts
 from flowkit.testing.cases.tags import Tags
@@ -55,6 +57,8 @@ _PARTS: tuple[type[Case], ...] = (
     Bulks,
     Tags,
     Resolves,
+    Copies,
+    Reports,
 )
 
 

@@ -22,6 +22,7 @@ from flowkit.client.requests import answer_to
 from flowkit.client.run import Run
 from flowkit.codec import rebuild
 from flowkit.core.entry import Message
+from flowkit.core.fork import asked_line
 from flowkit.core.run import TERMINAL
 from flowkit.definitions import OnError, Workflow
 from flowkit.drivers import open_driver
@@ -30,7 +31,8 @@ from flowkit.drivers.memory import MemoryDriver
 from flowkit.errors import HistoryDiverged, RunCancelled, RunConflict
 from flowkit.registry import fingerprint
 from flowkit.runtime.execution import Execution
-from flowkit.runtime.worker import worker_info
+from flowkit.runtime.serving import worker_info
+from flowkit.settings import Settings
 from flowkit.testing.clock import FakeClock
 from flowkit.testing.crashes import CrashingDriver, SimulatedCrash
 from flowkit.testing.recorded import RecordedRun, Replica, order_of
@@ -39,6 +41,7 @@ __all__ = ["Lab", "Pass", "Stuck"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Length = float | timedelta | str
 
 _MAX_PASSES = 100_000
 _WAITING = ("pending", "sleeping", "rolling_back")
@@ -69,10 +72,13 @@ class Lab:
         driver: Driver | None = None,
         clock: FakeClock | None = None,
         on_error: OnError | None = None,
-        max_payload: int = 8_000_000,
+        max_payload: int | None = None,
+        settings: Settings | None = None,
     ) -> None:
+        """`settings` are the defaults if they are None: a test must not depend on the environment."""
         if driver is None:
-            driver = MemoryDriver() if url is None else open_driver(url)
+            driver = MemoryDriver(settings=settings) if url is None else open_driver(url, settings=settings)
+        self._settings = settings
         self.clock = clock or FakeClock()
         self._driver = CrashingDriver(driver)
         self._on_error = on_error
@@ -89,6 +95,7 @@ class Lab:
             clock=self.clock,
             on_error=self._on_error,
             max_payload=self._max_payload,
+            settings=self._settings,
         )
         house = self.client.house
         house.host = _still(house.host, self._replica)
@@ -143,6 +150,12 @@ class Lab:
         """A recorded message, at its recorded instant and not as a write of the test's. A run that has ended takes none."""
         op = Send(to=run_id, message_id=message.id, name=message.name, body=message.body, key=message.key, sender=message.sender)
         self._driver.inner.write([op], message.sent_at)
+
+    def adopt(self, run: Run[Any], origin: str) -> Run[Any]:
+        """The handle of a fork, which has the code that its original has here."""
+        if origin in self._code:
+            self._code.setdefault(run.id, self._code[origin])
+        return LabRun(self, run)
 
     def get(self, id: str) -> Run[Any]:
         """The run with this id."""
@@ -233,7 +246,8 @@ class Lab:
                     assert made.error is not None
                     raise made.error
                 case "paused":
-                    raise Stuck(f"run {id!r} is paused: resume() it")
+                    asks = asked_line(made.status, self._row(id).error_line)
+                    raise Stuck(f"run {id!r} {asks}" if asks else f"run {id!r} is paused: resume() it")
             self._jump(id, made)
         raise Stuck(f"run {id!r} made {_MAX_PASSES} passes without an end")
 
@@ -312,8 +326,11 @@ class LabRun(Run[R]):
     def desk(self, desk: Desk) -> None:
         """Never kept."""
 
-    def result(self, timeout: float | timedelta | str | None = None) -> R:
-        """As `Run.result`, after all passes that the run can make; TimeoutError if it is then still waiting."""
+    def result(self, timeout: Length | None = None, *, fail_fast: Length | None = None) -> R:
+        """As `Run.result`, after all passes that the run can make; TimeoutError if it is then still waiting.
+
+        The Lab itself works on the run, so there is nothing to `fail_fast` for.
+        """
         try:
             self._lab.run_to_end(self.id)
         except Stuck as error:
@@ -322,7 +339,7 @@ class LabRun(Run[R]):
             pass
         return super().result(timeout=0 if timeout is None else timeout)
 
-    def request(self, name: str, data: Any = None, *, timeout: float | timedelta | str | None = None) -> Any:
+    def request(self, name: str, data: Any = None, *, timeout: Length | None = None, fail_fast: Length | None = None) -> Any:
         """As `Run.request`, after one pass of the receiver."""
         message_id = self._lab.call(lambda: self.desk.deliver(self.id, name, data, key=None, reply=True))
         self._lab.run_once(self.id)
@@ -343,6 +360,10 @@ class LabRun(Run[R]):
     def resolve(self, step: str | None = None, **given: Any) -> None:
         """Give the outcome of the step that stopped the run."""
         self._lab.call(partial(super().resolve, step, **given))
+
+    def fork(self, at: str | int, **changed: Any) -> Run[R]:
+        """A new run with this one's history before the entry `at`, and that entry changed."""
+        return self._lab.adopt(self._lab.call(partial(super().fork, at, **changed)), self.id)
 
     def _steer(self, verb: Verb) -> None:
         self._lab.call(partial(super()._steer, verb))

@@ -23,6 +23,7 @@ from flowkit.core.outcome import Done, Failed, Outcome, Place, Wake
 from flowkit.engine.failures import recorded_failure
 from flowkit.engine.ports import Port
 from flowkit.engine.replay import Call, Primitive
+from flowkit.engine.scope import Scope
 from flowkit.errors import PayloadError
 from flowkit.primitives.branches import read_branches
 from flowkit.primitives.loop import Loop, read_loop
@@ -150,10 +151,10 @@ class Replica:
 
     # --- answering --------------------------------------------------------------------------------------------------
 
-    def undoes(self, run_id: str, location: str) -> bool:
+    async def undoes(self, scope: Scope, entry: Entry, port: Port) -> bool:
         """See `StandIn`."""
-        run = self._runs.get(run_id)
-        return run is not None and run.answer(location) is not None
+        run = self._runs.get(scope.running.facts.id)
+        return run is not None and run.answer(entry.location) is not None
 
     async def perform(self, primitive: Primitive[Any], call: Call, port: Port) -> Outcome[Any] | None:
         """See `StandIn`."""

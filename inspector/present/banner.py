@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from typing import Literal
 
-from flowkit.client.livecode import Cause, CodeState, LoadError, SourceLine
+from flowkit.client.livecode import Cause, CodeState, LoadError, Pending, SourceLine
 
 from ..urls import with_query
 from .states import Part, Piece, Sentence, marked, pieces
@@ -50,12 +50,16 @@ class Banner:
     hint: str = ""
     causes: tuple[CauseView, ...] = ()
     can_kill: bool = False
+    asks: str = ""
+    """The code that a word is asked for."""
 
 
 def banner_of(state: CodeState | None) -> Banner | None:
     """The banner for what is loaded, None where there is no code to load."""
     if state is None:
         return None
+    if state.pending is not None:
+        return _pending(state, state.pending)
     match state.status:
         case "loading":
             return Banner(tone="chip", role="status", title=f"Loading {shown(state.app)}…", detail=_keeps(state))
@@ -66,6 +70,20 @@ def banner_of(state: CodeState | None) -> Banner | None:
         case "broken":
             return _failed(state, "The code does not load", state.error)
     return _loaded(state)
+
+
+def _pending(state: CodeState, pending: Pending) -> Banner:
+    """What the code that waits would do, as it was when it was checked."""
+    runs = pending.fits + pending.held + pending.unchecked
+    fate = f"{pending.fits} of {runs} open runs fit" if runs != 1 else f"{pending.fits} of 1 open run fits"
+    fate += f", {pending.held} would be held" if pending.held else ""
+    fate += f", {pending.unchecked} not checked" if pending.unchecked else ""
+    parts = [", ".join(map(shown, pending.changes)), fate if runs else "no open run is touched", *map(shown, pending.notes)]
+    return Banner(
+        tone="chip" if pending.held_back else "held", role="status",
+        title=f"Code {pending.code[:6]} {'is held back' if pending.held_back else 'waits for your word'}",
+        detail=" · ".join([*filter(None, parts), _keeps(state)]), causes=_causes(pending.causes), asks=pending.code,
+    )  # fmt: skip
 
 
 def _loaded(state: CodeState) -> Banner:
@@ -109,7 +127,11 @@ def _keeps(state: CodeState) -> str:
 
 def causes_of(state: CodeState) -> tuple[CauseView, ...]:
     """Each distinct reason, the one with the most runs first."""
-    return tuple(_cause(cause) for cause in sorted(state.causes, key=lambda cause: -cause.runs))
+    return _causes(state.causes)
+
+
+def _causes(causes: tuple[Cause, ...]) -> tuple[CauseView, ...]:
+    return tuple(_cause(cause) for cause in sorted(causes, key=lambda cause: -cause.runs))
 
 
 def _cause(cause: Cause) -> CauseView:

@@ -10,7 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from flowkit.client.attending import served_by
 from flowkit.client.reader import RunRow, WorkerRow, serving_of
+from flowkit.core.health import Report, Served, WorkflowHealth, health_in, standing
 
 __all__ = ["NOBODY", "UNATTENDED_SECONDS", "Crew", "Mark", "crew_of", "outlook", "unattended"]
 
@@ -21,25 +23,40 @@ _ACTIVE = ("pending", "running", "sleeping", "rolling_back")
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """The ids of the workers that live, and the workflows that they serve; None: one of them has not said which."""
+    """The ids of the workers that live, and the workflows that they serve; None: one of them has not said which.
+
+    `reports` are those that count on what keeps workers from serving.
+    """
 
     alive: frozenset[int] = frozenset()
     served: frozenset[str] | None = frozenset()
+    workers: tuple[Served, ...] = ()
+    reports: tuple[Report, ...] = ()
 
     def serves(self, workflow: str) -> bool:
         """Whether a run of this workflow would be taken up."""
         return bool(self.alive) and (self.served is None or workflow in self.served)
 
+    def health(self, workflow: str) -> WorkflowHealth:
+        """How this workflow is served."""
+        return health_in(workflow, self.workers, self.reports)
+
+    def reported(self) -> tuple[WorkflowHealth, ...]:
+        """The health of the workflows on which there is a report."""
+        return tuple(self.health(name) for name in sorted({report.workflow for report in self.reports if report.workflow}))
+
 
 NOBODY = Crew()
 
 
-def crew_of(workers: Iterable[WorkerRow]) -> Crew:
-    """Those of these workers that live."""
+def crew_of(workers: Iterable[WorkerRow], reports: Iterable[Report] = (), now: float = 0.0) -> Crew:
+    """Those of these workers that live, and what of the reports counts now."""
+    workers = tuple(workers)
     living = [worker for worker in workers if worker.alive]
     told = [serving_of(worker).workflows for worker in living]
     served = None if None in told else frozenset(name for names in told for name in names or ())
-    return Crew(frozenset(worker.id for worker in living), served)
+    known = tuple(served_by(workers))
+    return Crew(frozenset(worker.id for worker in living), served, known, tuple(standing(reports, known, now)))
 
 
 def unattended(row: RunRow, crew: Crew, now: float) -> Mark:

@@ -99,7 +99,7 @@ def attempts_of(entry: Entry, failures: Sequence[FailedAttempt], now: float) -> 
     mine = [failure for failure in failures if failure.part == "step" and failure.round == entry.round]
     under_way = entry.status == "running" and entry.started_at is not None
     given = by_hand_of(entry)
-    ran = given is None or given.how == "again"
+    ran = given is None or given.how not in ("value", "error")
     if entry.kind == "step" and ran and (entry.status in ("completed", "rolled_back") or under_way):
         done = entry.settled_at
         begun = entry.started_at if entry.started_at is not None else entry.created_at

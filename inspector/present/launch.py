@@ -62,4 +62,6 @@ def _python(parameter: Parameter, text: str) -> str:
         return f"{kind}.fromisoformat({value!r})"
     if parameter.kind == "choice":
         return repr(value) if kind.startswith("Literal") else f"{kind}({value!r})"
+    if '"$comment": "pydantic"' in parameter.schema:
+        return f"pydantic.TypeAdapter({kind}).validate_python({value!r})"
     return f"msgspec.convert({value!r}, {kind})" if "$ref" in parameter.schema else repr(value)

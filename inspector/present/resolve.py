@@ -14,7 +14,10 @@ from .values import mask, one_line, shown
 
 __all__ = ["HandView", "by_hand_view", "changed_arguments", "editable", "rollback_text"]
 
-_HOW = {"value": "Its value was given", "error": "Its failure was given", "again": "It was tried again"}
+_HOW = {
+    "value": "Its value was given", "error": "Its failure was given", "again": "It was tried again",
+    "real": "It was run for real", "undo": "Its rollback was called for real", "undone": "It was taken for undone",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from flowkit.client.reader import Count, RunRow
 from flowkit.client.verbs import OFFERED
+from flowkit.core.fork import asked_line
 from flowkit.core.run import STATUSES, TERMINAL
 
 from ..urls import run_url, with_query
@@ -195,6 +196,8 @@ def main_verb(row: RunRow) -> VerbView | None:
 
 def _likeliest(row: RunRow) -> str:
     match row.status:
+        case "paused" if asked_line(row.status, row.error_line):
+            return ""  # resumed, it asks again
         case "failed":
             return "recover"
         case "paused" | "blocked":
@@ -213,6 +216,17 @@ def _verb(id: str, verb: str, main: bool, *, place: str = "") -> VerbView:
 
 
 def command_line(database: str, *words: str) -> str:
-    """The same as a command, quoted for a POSIX shell."""
+    """The same as a command, quoted for a POSIX shell; what nobody would see stands in it as its bytes."""
     given = [] if database in ("", "flowkit.db") else ["--db", database]
-    return shlex.join(["flowkit", *words, *given])
+    return " ".join(_quoted(word) for word in ("flowkit", *words, *given))
+
+
+def _quoted(word: str) -> str:
+    if shown(word) == word:
+        return shlex.quote(word)
+    seen = [_bytes(each) if shown(each) != each or each in "'\\" else each for each in word]
+    return f"$'{''.join(seen)}'"
+
+
+def _bytes(text: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in text.encode("utf-8", "surrogatepass"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from .shape import inside_of, read_schema, resolved
 from .values import shown
 
 __all__ = ["described", "example", "schema_text"]
@@ -19,49 +20,32 @@ _PLAIN: dict[str, object] = {"integer": 0, "number": 0.0, "boolean": False, "nul
 
 def schema_text(schema: str) -> str:
     """The schema, pretty; nothing where there is none."""
-    found = _read(schema)
+    found = read_schema(schema)
     return shown(json.dumps(found, ensure_ascii=False, indent=2)) if found else ""
 
 
 def described(schema: str) -> str:
     """What the schema says of itself in words."""
-    found = _read(schema)
-    text = _resolved(found, _defs(found)).get("description")
+    found = read_schema(schema)
+    text = resolved(found, _defs(found)).get("description")
     return shown(text) if isinstance(text, str) else ""
 
 
 def example(schema: str) -> str:
     """The least value of this shape, as JSON: what must be there, and of a choice the first."""
-    found = _read(schema)
+    found = read_schema(schema)
     return shown(json.dumps(_example(found, _defs(found), ()), ensure_ascii=False, indent=2)) if found else ""
 
 
-def _read(schema: str) -> Mapping[str, object]:
-    try:
-        found = json.loads(schema) if schema else {}
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _defs(schema: Mapping[str, object]) -> Mapping[str, object]:
-    return _object(schema.get("$defs"))
-
-
-def _object(value: object) -> Mapping[str, object]:
-    return value if isinstance(value, dict) else {}
-
-
-def _resolved(schema: Mapping[str, object], defs: Mapping[str, object]) -> Mapping[str, object]:
-    place = schema.get("$ref")
-    return _object(defs.get(place.rpartition("/")[2])) if isinstance(place, str) else schema
+    return inside_of(schema.get("$defs"))
 
 
 def _example(given: Mapping[str, object], defs: Mapping[str, object], inside: tuple[object, ...]) -> object:
     """`inside` are the references followed so far: a type that holds itself ends where it would begin again."""
     if given.get("$ref", "") in inside:
         return None
-    schema = _resolved(given, defs)
+    schema = resolved(given, defs)
     inside = (*inside, given["$ref"]) if "$ref" in given else inside
     if "default" in schema:
         return schema["default"]
@@ -69,7 +53,7 @@ def _example(given: Mapping[str, object], defs: Mapping[str, object], inside: tu
         choices = schema.get(several)
         if isinstance(choices, list) and choices:
             first = next((each for each in choices if each != {"type": "null"}), choices[0])
-            return first if several == "enum" else _example(_object(first), defs, inside)
+            return first if several == "enum" else _example(inside_of(first), defs, inside)
     return _example_of_type(schema, defs, inside)
 
 
@@ -77,12 +61,12 @@ def _example_of_type(schema: Mapping[str, object], defs: Mapping[str, object], i
     match schema.get("type"):
         case "object":
             needed = schema.get("required")
-            properties = _object(schema.get("properties"))
+            properties = inside_of(schema.get("properties"))
             names = needed if isinstance(needed, list) else []
-            return {str(name): _example(_object(properties.get(name)), defs, inside) for name in names}
+            return {str(name): _example(inside_of(properties.get(name)), defs, inside) for name in names}
         case "array":
             items = schema.get("prefixItems", [schema.get("items")])
-            found = [_example(_object(item), defs, inside) for item in items if item] if isinstance(items, list) else []
+            found = [_example(inside_of(item), defs, inside) for item in items if item] if isinstance(items, list) else []
             return [] if found == [None] else found
         case "string":
             return _TEXTS.get(str(schema.get("format")), "")

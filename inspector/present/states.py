@@ -12,6 +12,7 @@ from typing import Literal
 
 from flowkit.client.reader import RunRow, Stop
 from flowkit.core.entry import Entry
+from flowkit.core.fork import asked_line
 
 from .crew import Mark
 from .times import Stamp, ago, clock_text, length, stamp
@@ -243,6 +244,8 @@ def run_sentence(row: RunRow, now: float, why: Reason | None = None, mark: Mark 
             return (Part(f"in {length((row.finished_at or now) - (row.started_at or row.created_at))}"),)
         case "cancelled":
             return _cancelled(row, why if isinstance(why, Stop) else Stop())
+        case "paused" if asks := asked_line(row.status, row.error_line):
+            return marked(asks)
         case "paused":
             return _paused(why if isinstance(why, Stop) else Stop())
         case "failed":

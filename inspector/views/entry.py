@@ -13,6 +13,7 @@ from starlette.responses import Response
 from flowkit.client.facts import TakenMessage, taken_messages, waited_names
 from flowkit.client.reader import RunRow
 from flowkit.core.entry import Entry, FailedAttempt
+from flowkit.core.fork import TAG, asks_for
 from flowkit.core.resolution import by_hand_of
 
 from ..present.entry import AttemptView, ErrorView, attempts_of, error_of
@@ -68,6 +69,7 @@ class EntryPage:
     lines_href: str
     resolve_href: str
     replay_href: str
+    fork_href: str
     command: str
 
 
@@ -102,6 +104,7 @@ def entry(asked: Asked) -> Page:
         previous_href=_previous(asked, id, row.seq, seq, archived), next_href=_next(asked, id, row.seq, seq, archived),
         by_hand=by_hand_view(found, asked.now), lines=lines, lines_href=lines_href,
         resolve_href=_resolve(asked, row, found, archived, state),
+        fork_href=_fork(asked, row, found, archived),
         replay_href=with_query(run_url(id, "replay"), **{"from": found.location}) if replay else "",
         command=command_line(asked.site.settings.database, "replay", id, "--from", found.location),
     )  # fmt: skip
@@ -113,16 +116,24 @@ def entry(asked: Asked) -> Page:
 
 
 def _resolve(asked: Asked, row: RunRow, found: Entry, archived: int | None, state: State) -> str:
-    """Where the outcome of a step that failed a run is given; the page there says whether this is the one."""
+    """Where the outcome of a step that failed a run, or that a fork asks for, is given; the page there says whether it is one."""
+    asked_for = row.status == "paused" and TAG in row.tags and archived is None and not asked.site.settings.read_only
+    if asked_for and asks_for([found], row.status, row.ending, row.current):
+        return entry_url(row.id, found.seq, "resolve")
     stopped = found.kind == "step" and found.status in ("failed", "exhausted") and row.status == "failed"
     offered = stopped and archived is None and state.word in ("failed", "exhausted") and not asked.site.settings.read_only
     return entry_url(row.id, found.seq, "resolve") if offered and not row.ending and not row.undone else ""
 
 
+def _fork(asked: Asked, row: RunRow, found: Entry, archived: int | None) -> str:
+    offered = found.kind in ("step", "message") and archived is None and not asked.site.settings.read_only
+    return with_query(run_url(row.id, "fork"), at=found.seq) if offered else ""
+
+
 def _was_given(found: Entry) -> bool:
     """Whether no body of the step came to this: how long it took would be how long it lay there."""
     given = by_hand_of(found)
-    return given is not None and given.how != "again"
+    return given is not None and given.how in ("value", "error")
 
 
 def _told(asked: Asked, row: RunRow, found: Entry, archived: int | None) -> str:

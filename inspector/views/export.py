@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from flowkit.client.export import exported
 from flowkit.client.export_pytest import exported_test, file_stem
+from flowkit.client.veil import HIDDEN
 from flowkit.errors import RunConflict
 
 from ..present.runs import command_line
@@ -75,6 +76,8 @@ def _download(request: Request) -> Response:
     row = asked.reader.run(id)
     if row is None:
         raise HTTPException(404, f"there is no run {shown(id)!r}")
+    if format == "py" and not asked.site.settings.expose_errors:
+        raise HTTPException(409, f"A test needs the values of the run. {HIDDEN}")
     made = asked.reader.export(row, reveals=asked.query.get("reveal") == "1")
     try:
         chunks = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flowkit.client.reader import Count, Reader, RunFilter, RunRow
 
 from ..present.crew import Crew, unattended
+from ..present.health import HealthView, health_views
 from ..present.runs import CountView, Need, RunItem, count_views, needs, run_item
 from ..site import Asked, Page
 from .failures import reasons_of
@@ -22,6 +23,7 @@ _NEEDS = 20
 class HomePage:
     """Triage."""
 
+    health: tuple[HealthView, ...]
     needs: tuple[Need, ...]
     more_needs: bool
     counts: tuple[CountView, ...]
@@ -43,8 +45,8 @@ def home(asked: Asked) -> Page:
     counts = asked.reader.counts()
     total = sum(count.number for count in counts.values())
     model = HomePage(
-        needs=needs(rows, reasons, asked.now, crew, _NEEDS), more_needs=len(rows) > _NEEDS, counts=count_views(counts),
-        total=total, wakes=_wakes(asked, crew), example=not total,
+        health=health_views(crew, asked.now), needs=needs(rows, reasons, asked.now, crew, _NEEDS), more_needs=len(rows) > _NEEDS,
+        counts=count_views(counts), total=total, wakes=_wakes(asked, crew), example=not total,
         recent=tuple(run_item(row, asked.now, reasons.get(row.seq), crew) for row in recent),
     )  # fmt: skip
     title = _title(counts, len(model.needs))

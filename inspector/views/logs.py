@@ -36,6 +36,7 @@ class LogsPage:
     earlier_href: str
     later_href: str
     all_href: str
+    dropped: int
     part_href: str
     live: bool
     command: str
@@ -63,7 +64,7 @@ def logs(asked: Asked) -> Page:
         later_href=_here(id, level=level, step=step, after=lines[-1].seq) if later else "",
         all_href=_here(id) if level or step or is_window else "",
         part_href=_here(id, level=level, step=step, part="lines", as_of=as_of),
-        live=row.status not in TERMINAL and not is_window,
+        live=row.status not in TERMINAL and not is_window, dropped=asked.reader.dropped_lines(row.seq),
         command=command_line(asked.site.settings.database, "logs", id, *_options(level, step)),
     )  # fmt: skip
     return Page(

@@ -14,13 +14,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from flowkit.client.livecode import Answer, CodeState, Parameter, ResolveWish, StepInfo
+from flowkit.client.livecode import Answer, CodeState, Fault, Parameter, ResolveWish, StepInfo
 from flowkit.client.reader import RunRow
 from flowkit.core.entry import Entry
+from flowkit.core.fork import TAG
 from flowkit.core.location import split
 
 from ..forms import Form, read_form
 from ..present.entry import ErrorView, error_of
+from ..present.field_views import FieldView, views_of
+from ..present.fields import acted, argument_texts, initial
 from ..present.resolve import changed_arguments, editable, rollback_text
 from ..present.runs import command_line
 from ..present.values import EXPANDABLE, shown
@@ -28,7 +31,6 @@ from ..site import Asked, Notice, Page, asked_of, json_response, new_op, render
 from ..urls import entry_url, run_url, with_query
 from .errors import no_run, wrong_page
 from .run import Head, head_of
-from .start import FieldView, argument_text, field_of
 
 __all__ = ["ResolvePage", "do_resolve", "resolve"]
 
@@ -50,6 +52,7 @@ class ResolvePage:
     op: str
     seen: int
     refused: str
+    asks: bool
     checked: bool
     error: ErrorView | None
     field: FieldView
@@ -64,10 +67,13 @@ class ResolvePage:
 
 def resolve(asked: Asked) -> Page:
     """GET /runs/{id}/e/{seq}/resolve."""
-    return _page(asked, {})
+    return _page(asked, None)
 
 
-def _page(asked: Asked, given: Mapping[str, str], *, op: str = "", notice: Notice | None = None, status: int = 200) -> Page:
+def _page(
+    asked: Asked, form: Mapping[str, str] | None, *, op: str = "", notice: Notice | None = None, status: int = 200,
+    faults: tuple[Fault, ...] = (), fresh: str = "",
+) -> Page:  # fmt: skip
     id, seq = asked.text("id"), int(asked.text("seq"))
     row = asked.reader.run(id)
     if row is None:
@@ -77,12 +83,15 @@ def _page(asked: Asked, given: Mapping[str, str], *, op: str = "", notice: Notic
         return wrong_page(404, f"Run {shown(id)!r} has no entry {seq}.")
     head = head_of(asked, row, "")
     step = _step(asked.site.code_state(), row, found)
+    returns = _returns(step)
+    given = _untouched(returns) if form is None else form
     how = given.get("how", "value")
     model = ResolvePage(
         head=head, location=shown(found.location), seq=seq, href=entry_url(id, seq, "resolve"), entry_href=entry_url(id, seq),
-        op=op or new_op(), seen=row.head, refused=shown(_refused(asked, row, seq)), checked=step is not None,
-        error=error_of(found), field=replace(field_of(_returns(step), given, {}), label="Value"),
-        annotation=shown(_returns(step).annotation), allows_nothing=_returns(step).optional or step is None,
+        op=op or new_op(), seen=row.head, refused=shown(_refused(asked, row, seq)),
+        asks=row.status == "paused", checked=step is not None,
+        error=error_of(found), field=_field(returns, given, faults, fresh),
+        annotation=shown(returns.annotation), allows_nothing=returns.optional or step is None,
         rollback=rollback_text(step), how=how if how in _WAYS else "value",
         arguments=shown(given.get("arguments", editable(_recorded(asked, row, seq)))),
         values={name: shown(given.get(name, "")) for name in ("reason", "type", "text", "norollback")},
@@ -104,6 +113,24 @@ def _step(state: CodeState | None, row: RunRow, found: Entry) -> StepInfo | None
 
 def _returns(step: StepInfo | None) -> Parameter:
     return _UNKNOWN if step is None or step.returns is None else step.returns
+
+
+def _untouched(returns: Parameter) -> dict[str, str]:
+    """The fields of a value that is there: that it may be None is another way to resolve the step."""
+    made = initial([returns], {})
+    given = acted([returns], made, f"give {returns.name}")
+    return made if given.problem else given.fields
+
+
+def _field(returns: Parameter, given: Mapping[str, str], faults: tuple[Fault, ...], fresh: str) -> FieldView:
+    view = replace(_free(views_of([returns], given, faults, fresh)[0]), label="Value")
+    inner = tuple(replace(each, label="Value") for each in view.children)
+    return replace(view, children=inner) if view.control == "maybe" else view
+
+
+def _free(view: FieldView) -> FieldView:
+    """Not demanded by the browser: another way to resolve the step may be chosen, and then this is out of sight."""
+    return replace(view, required=False, children=tuple(map(_free, view.children)))
 
 
 def _refused(asked: Asked, row: RunRow, seq: int) -> str:
@@ -132,16 +159,37 @@ def _do(request: Request, form: Form) -> Response:
     wants_json = form.is_json or asked.path.endswith(".json")
     op = form.get("op") or (new_op() if wants_json else "")
     id = asked.text("id")
+    if "do" in form.fields and not wants_json:
+        return render(request, asked, _pressed(asked, form, op if _OP.fullmatch(op) else ""))
     answer = _carry_out(asked, id, int(asked.text("seq")), op, form)
     if wants_json:
-        body = {"outcome": answer.outcome, "message": answer.message, "status": answer.status, "op": op}
+        body = {"outcome": answer.outcome, "message": answer.message, "status": answer.status, "op": op, "faults": answer.faults}
         return json_response(body, _STATUS.get(answer.outcome, 200))
     if answer.outcome == "done":
-        return Response(status_code=303, headers={"Location": with_query(run_url(id), op=op)})
+        return Response(status_code=303, headers={"Location": with_query(_back(asked, id), op=op)})
     said = "This run moved on since the page was made. Look again." if answer.outcome == "moved" else answer.message
     again = "" if answer.outcome == "moved" else op if _OP.fullmatch(op) else ""
     notice = Notice(f"Nothing was changed: {shown(said)}", good=False)
-    return render(request, asked, _page(asked, form.fields, op=again, notice=notice, status=_STATUS[answer.outcome]))
+    status = _STATUS[answer.outcome]
+    return render(request, asked, _page(asked, form.fields, op=again, notice=notice, status=status, faults=answer.faults))
+
+
+def _back(asked: Asked, id: str) -> str:
+    """To the run; to what it asks next, if it is a fork."""
+    row = asked.reader.run(id)
+    return run_url(id, "fork") if row is not None and TAG in row.tags else run_url(id)
+
+
+def _pressed(asked: Asked, form: Form, op: str) -> Page:
+    """The form after one of its own buttons, which change nothing but the form."""
+    row = asked.reader.run(asked.text("id"))
+    seq = int(asked.text("seq"))
+    found = asked.reader.entry(row.seq, seq) if row is not None and seq < 1 << 62 else None
+    if row is None or found is None:
+        return _page(asked, form.fields)
+    pressed = acted([_returns(_step(asked.site.code_state(), row, found))], form.fields, form.get("do"))
+    notice = Notice(pressed.problem, good=False) if pressed.problem else None
+    return _page(asked, pressed.fields, op=op, notice=notice, fresh=pressed.fresh)
 
 
 def _carry_out(asked: Asked, id: str, seq: int, op: str, form: Form) -> Answer:
@@ -156,6 +204,8 @@ def _carry_out(asked: Asked, id: str, seq: int, op: str, form: Form) -> Answer:
         return Answer("done", status=deed.result) if deed.run == row.seq else Answer("faulty", "this op was another wish")
     try:
         wish = _wish(asked, row, found, op, form)
+    except _Unreadable as error:
+        return Answer("faulty", str(error), faults=error.faults)
     except ValueError as error:
         return Answer("faulty", str(error))
     code = asked.site.code if _step(asked.site.code_state(), row, found) is not None else None
@@ -177,12 +227,24 @@ def _wish(asked: Asked, row: RunRow, found: Entry, op: str, form: Form) -> Resol
     )  # fmt: skip
 
 
+class _Unreadable(Exception):
+    """Some fields hold what is no JSON."""
+
+    def __init__(self, faults: tuple[Fault, ...]) -> None:
+        super().__init__("; ".join(fault.message for fault in faults))
+        self.faults = faults
+
+
 def _value(asked: Asked, row: RunRow, found: Entry, form: Form) -> str:
     parameter = _returns(_step(asked.site.code_state(), row, found))
     given = form.fields.get("a.value", form.fields.get("value") if form.is_json else None)
     if form.is_json and given is not None and parameter.kind == "json":
         return given
-    text = argument_text(parameter, given)
+    faults: list[Fault] = []
+    fields = form.fields if given is None else {**form.fields, "a.value": given}
+    text = argument_texts([parameter], fields, faults).get(parameter.name)
+    if faults:
+        raise _Unreadable(tuple(faults))
     if text is None:
         raise ValueError("give the value, or choose that it gave nothing")
     return text

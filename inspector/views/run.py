@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 from flowkit.client.reader import Body, Reader, Rewound, RunRow
 from flowkit.core.entry import Entry
+from flowkit.core.fork import TAG, asked_line
 from flowkit.core.run import TERMINAL
 
 from ..live import run_token
 from ..present.crew import outlook
 from ..present.entry import ErrorView, error_view
+from ..present.health import HealthView, health_view
 from ..present.history import CHIPS, Cells, Gone, HistoryRow, cells_of, matches, rewind_labels, rows_of
 from ..present.runs import RunItem, VerbView, run_item, verbs_of
 from ..present.states import Failure
@@ -89,6 +91,7 @@ class Head:
     op: str
     seen: int
     failure: Failure | None
+    failed_at: str
     failed_href: str
     created: Stamp | None
     finished: Stamp | None
@@ -102,6 +105,9 @@ class Head:
     tab: str
     part_href: str
     note: str
+    forked: bool
+    answer_href: str
+    health: HealthView | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,13 +158,15 @@ def head_of(asked: Asked, row: RunRow, tab: str, *, part: str = "now") -> Head:
     return Head(
         item=run_item(row, asked.now, why, crew),
         verbs=() if asked.site.settings.read_only else verbs_of(row, why), op=new_op(), seen=row.head, failure=failure,
+        failed_at=shown(failure.location) if failure is not None else "",
         failed_href=entry_url(row.id, failure.seq) if failure is not None and failure.seq else "",
         created=stamp(row.created_at, asked.now), finished=stamp(row.finished_at, asked.now), passes=row.passes,
         crashes=row.crashes, replays=row.replays, code=asked.reader.last_code(row)[:6],
         first_code=asked.reader.first_code(row.seq)[:6],
-        messages=len(asked.reader.inbox(row.seq, 100)), token=token, tab=tab,
+        messages=len(asked.reader.inbox(row.seq, 100)), token=token, tab=tab, forked=TAG in row.tags,
+        answer_href=run_url(row.id, "fork") if asked_line(row.status, row.error_line) and tab != "fork" else "",
         part_href=with_query(run_url(row.id), part=part, as_of=token, reveal=reveal),
-        note=outlook(row, crew, asked.now),
+        note=outlook(row, crew, asked.now), health=None if row.status in TERMINAL else health_view(crew, row.workflow, asked.now),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowkit.client.across import StoreFacts
+from flowkit.client.across import Statement, StoreFacts
 from flowkit.client.reader import Deed, WorkerRow, serving_of
 
 from ..present.times import Stamp, length, stamp
@@ -20,6 +20,8 @@ __all__ = ["SystemPage", "system"]
 
 PAGE = 50
 _WORKERS = 100
+_READS = 15
+_TEXT = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class WorkerView:
     alive: bool
     state: str
     generation: int
+    version: str
     code: str
     pid: int
     host: str
@@ -55,8 +58,19 @@ class WorkerView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StatementView:
+    """A read of the store with its times."""
+
+    text: str
+    count: int
+    p50: str
+    slowest: str
+    last: Stamp | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SystemPage:
-    """The system. `told`: whether this store keeps a record of verbs that can be read."""
+    """The system. `told`: whether this store keeps a record of verbs that can be read; `timed`: whether reads are measured."""
 
     told: bool
     deeds: tuple[DeedView, ...]
@@ -66,6 +80,8 @@ class SystemPage:
     more_workers: int
     store: tuple[tuple[str, str], ...]
     posture: tuple[tuple[str, str], ...]
+    timed: bool
+    reads: tuple[StatementView, ...]
     part_href: str
 
 
@@ -77,13 +93,15 @@ def system(asked: Asked) -> Page:
     before = _before(asked.query.get("before", ""))
     deeds = asked.site.across.deeds(PAGE + 1, before=before)
     workers = sorted(asked.reader.workers(), key=lambda worker: (not worker.alive, -worker.id))
+    reads = asked.site.across.slowest(_READS)
     rest = f"{deeds[PAGE - 1].at!r}_{deeds[PAGE - 1].op}" if deeds is not None and len(deeds) > PAGE else ""
     model = SystemPage(
         told=deeds is not None, deeds=tuple(_deed(asked, deed) for deed in (deeds or ())[:PAGE]),
         next_href=with_query("/system", before=rest) if rest else "", first_href="/system" if before is not None else "",
         workers=tuple(_worker(worker, asked.now) for worker in workers[:_WORKERS]), more_workers=len(workers[_WORKERS:]),
         store=store_lines(asked.site.across.facts(), asked.site.settings.database, asked.now),
-        posture=posture_lines(asked.site.settings),
+        posture=posture_lines(asked.site.settings), timed=reads is not None,
+        reads=tuple(_read(each, asked.now) for each in reads or ()),
         part_href=with_query("/system", before=asked.query.get("before"), part="now", as_of=token),
     )  # fmt: skip
     return Page(template="system.html", title="system", model=model, here="system", token=token, parts={"now": "_system.html"})
@@ -109,11 +127,20 @@ def _worker(worker: WorkerRow, now: float) -> WorkerView:
     serving = serving_of(worker)
     names = serving.workflows
     return WorkerView(
-        id=worker.id, name=shown(worker.name), alive=worker.alive, state=shown(worker.state), generation=serving.generation,
+        id=worker.id, name=shown(worker.name), alive=worker.alive, state="draining" if serving.leaving else shown(worker.state),
+        generation=serving.generation, version=shown(serving.version),
         code=shown(serving.code[:6]), pid=worker.pid, host=shown(worker.host), owned=worker.owned,
         memory=_memory(worker.pid) if worker.alive and worker.host == socket.gethostname() else "",
         serves="not told" if names is None else shown(", ".join(names[:20])) + (" …" if len(names) > 20 else ""),
         started=stamp(worker.started_at, now), seen=stamp(worker.seen_at, now),
+    )  # fmt: skip
+
+
+def _read(found: Statement, now: float) -> StatementView:
+    text = " ".join(found.text.split())
+    return StatementView(
+        text=shown(text if len(text) <= _TEXT else f"{text[:_TEXT]} …"), count=found.count, p50=f"{found.p50 * 1000:,.2f} ms",
+        slowest=f"{found.slowest * 1000:,.2f} ms", last=stamp(found.last_at, now),
     )  # fmt: skip
 
 
@@ -146,5 +173,6 @@ def posture_lines(settings: Settings) -> tuple[tuple[str, str], ...]:
     return (
         ("Answers to", hosts), ("Port", str(settings.port)),
         ("Token", "needed for every page" if settings.token is not None else "none: whoever is on this machine may look"),
+        ("Errors and values", "shown" if settings.expose_errors else "hidden: types and places only"),
         ("Writes", "none, it is read-only" if settings.read_only else "verbs and starts, from its own pages alone"),
     )  # fmt: skip

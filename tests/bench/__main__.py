@@ -1,4 +1,4 @@
-"""`python -m tests.bench [A B C D E F G H I]`: measure, and compare with the aims and with peers, as shares of R in the same run.
+"""`python -m tests.bench [A B C D E F G H I P]`: measure, and compare with the aims and with peers as shares of R in one run.
 
 `growth` instead of letters measures how costs grow, and draws it.
 """
@@ -19,9 +19,11 @@ from tests.bench.imports import measure_import
 from tests.bench.inspected import measure_inspected
 from tests.bench.latency import measure_latency
 from tests.bench.messages import measure_messages
+from tests.bench.observed import MOST_LOST, measure_observed
 from tests.bench.peers.asked import peer_rows
 from tests.bench.raw import Raw
 from tests.bench.resume import measure_resume
+from tests.bench.served import measure_served
 from tests.bench.sleepers import measure_sleepers
 from tests.bench.slow_disk import measure_slow_disk
 from tests.bench.table import Row, Spread
@@ -39,6 +41,7 @@ WORKLOADS: dict[str, Callable[[Path, Raw, int], Iterator[Row]]] = {
     "G": measure_import,
     "H": measure_slow_disk,
     "I": measure_inspected,
+    "P": measure_served,
 }
 GROWTH = "growth"
 
@@ -61,6 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
             if not options.no_peers:
                 for row in peer_rows(name, Path(folder)):
                     show(row)
+        if looks := [name for name in MOST_LOST if getattr(options, name)]:
+            for row in measure_observed(looks, Path(folder), raw, options.rounds):
+                show(row)
         raw.close()
     return 0
 
@@ -73,6 +79,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--dir", type=Path, default=None, help="where the databases are made: the disk that is measured")
     parser.add_argument("--plots", type=Path, default=Path("docs/plots"), help="where growth is drawn")
     parser.add_argument("--no-peers", action="store_true", help="measure flowkit alone")
+    for name in MOST_LOST:
+        parser.add_argument(f"--{name}", action="store_true", help=f"measure what {name} cost B, too")
     parser.add_argument("--json", action="store_true", help="a JSON object a line")
     options = parser.parse_args(arguments)
     if unknown := set(options.workloads) - {*WORKLOADS, GROWTH}:

@@ -15,7 +15,7 @@ from tests.bench.opened import opened
 from tests.bench.raw import Raw
 from tests.bench.table import Row, Spread
 
-__all__ = ["measure_messages"]
+__all__ = ["drain", "drained", "echo", "measure_messages", "round_trips"]
 
 MANY = 1_000
 
@@ -49,12 +49,12 @@ def drain(count: int) -> int:
 
 def measure_messages(folder: Path, raw: Raw, rounds: int) -> Iterator[Row]:
     with opened(folder, "f", echo, drain) as (fk, _):
-        trips = _round_trips(fk, 100 * rounds)
+        trips = round_trips(fk, 100 * rounds)
         yield _row("F round trip, one process", trips, 1.0)
         ratios = []
         for number in range(rounds):
             limit = raw.slice(0.05)
-            ratios.append(_drained(fk, f"drain-{number}") / limit)
+            ratios.append(drained(fk, f"drain-{number}") / limit)
         ratio = Spread(ratios)
         spread = f"{min(ratios):.2f}–{max(ratios):.2f} R"
         yield Row("F 1,000 messages to one run", f"{ratio.median:.2f} R", spread, "≥ 0.5 R", ratio.median >= 0.5)
@@ -67,7 +67,8 @@ def _row(name: str, trips: Spread, limit: float) -> Row:
     return Row(name, f"p50 {p50:.2f} ms", f"p99 {trips.at(0.99) * 1e3:.2f} ms", f"p50 ≤ {limit:g} ms", p50 <= limit)
 
 
-def _round_trips(fk: Flowkit, count: int) -> Spread:
+def round_trips(fk: Flowkit, count: int) -> Spread:
+    """How long each of `count` requests took, in seconds."""
     run = fk.start(None, echo)
     taken = []
     for number in range(count):
@@ -78,7 +79,7 @@ def _round_trips(fk: Flowkit, count: int) -> Spread:
     return Spread(taken[len(taken) // 10 :])
 
 
-def _drained(fk: Flowkit, run_id: str) -> float:
+def drained(fk: Flowkit, run_id: str) -> float:
     """Messages a second, from the first send to the run's end."""
     run = fk.start(run_id, drain, MANY)
     began = time.perf_counter()
@@ -92,7 +93,7 @@ def _between_two(path: Path, count: int) -> Spread:
     worker = subprocess.Popen([sys.executable, "-m", "tests.bench.messages", str(path)], stdin=subprocess.PIPE)
     try:
         with Flowkit(SQLiteDriver(path), worker=False) as fk:
-            return _round_trips(fk, count)
+            return round_trips(fk, count)
     finally:
         assert worker.stdin is not None
         worker.stdin.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 from flowkit.drivers.base import Start
 from flowkit.drivers.sqlite import SQLiteDriver
 
-__all__ = ["Raw"]
+__all__ = ["Raw", "RawServer"]
 
 WARM_COMMITS = 2_500
 """So many that the log has been checkpointed and is written from its beginning again."""
@@ -66,3 +66,27 @@ class Raw:
     def close(self) -> None:
         """Close the database."""
         self._connection.close()
+
+
+class RawServer(Raw):
+    """The same for a server: one-row INSERTs, each committed by itself, on one connection. Its database is not flowkit's."""
+
+    def __init__(self, url: str) -> None:
+        import psycopg
+
+        self._link = psycopg.connect(url, autocommit=True)
+        self._link.execute("CREATE TABLE IF NOT EXISTS raw_limit (n bigint PRIMARY KEY, at double precision, body text)")
+        ((self._number,),) = self._link.execute("SELECT coalesce(max(n), 0) FROM raw_limit").fetchall()
+        self.commits(200)
+
+    def commits(self, count: int) -> float:
+        """Make `count` commits; per second."""
+        began = time.perf_counter()
+        for _ in range(count):
+            self._number += 1
+            self._link.execute("INSERT INTO raw_limit VALUES (%s, %s, %s)", (self._number, began, "x" * 100), prepare=True)
+        return count / (time.perf_counter() - began)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._link.close()

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from flowkit import sleep, sleep_until, step, workflow
 from flowkit.client import Flowkit
-from flowkit.drivers.base import RunQuery
+from flowkit.drivers.base import Driver, RunQuery
 from flowkit.drivers.sqlite import SQLiteDriver
 from tests.bench.opened import opened
 from tests.bench.raw import Raw
 from tests.bench.table import Row
 from tests.torture.sleepers import multiply
 
-__all__ = ["measure_sleepers", "reopened"]
+__all__ = ["alarm", "asleep", "due_row", "measure_sleepers", "nap", "reopened"]
 
 ASLEEP = 10_000
 DUE = 1_000
@@ -51,7 +51,7 @@ def alarm(instant: float) -> None:
 
 def measure_sleepers(folder: Path, raw: Raw, rounds: int) -> Iterator[Row]:
     with opened(folder, "d", nap, alarm) as (fk, driver):
-        yield _asleep(fk, driver)
+        yield asleep(fk, driver)
         path = folder / "d.db"
     yield _reopen(path, f"{ASLEEP:,}", 0.3)
     yield _due(folder, path, "D 1,000 due at one instant", 0.25)
@@ -61,7 +61,8 @@ def measure_sleepers(folder: Path, raw: Raw, rounds: int) -> Iterator[Row]:
     yield _due(folder, path, "D the same among 1,000,000", 0.25)
 
 
-def _asleep(fk: Flowkit, driver: SQLiteDriver) -> Row:
+def asleep(fk: Flowkit, driver: Driver) -> Row:
+    """Ten thousand runs are started and go to sleep."""
     before, began = _resident(), time.perf_counter()
     fk.start_many((f"nap-{number}", nap, ()) for number in range(ASLEEP))
     while driver.runs(RunQuery(statuses=("pending", "running"), workflow="nap", limit=1)):
@@ -88,12 +89,17 @@ def reopened(path: Path) -> dict[str, float]:
 
 
 def _due(folder: Path, path: Path, name: str, limit: float) -> Row:
+    with Flowkit(SQLiteDriver(path), workflows=[nap, alarm]) as fk:
+        return due_row(fk, name, limit)
+
+
+def due_row(fk: Flowkit, name: str, limit: float) -> Row:
+    """How late the last of many is that are due at one instant."""
     _woken.clear()
     _all_woken.clear()
-    with Flowkit(SQLiteDriver(path), workflows=[nap, alarm]) as fk:
-        instant = time.time() + 4.0
-        fk.start_many((None, alarm, (instant,)) for _ in range(DUE))
-        _all_woken.wait(60)
+    instant = time.time() + 4.0
+    fk.start_many((None, alarm, (instant,)) for _ in range(DUE))
+    _all_woken.wait(60)
     late = max(_woken)
     measured = f"the last {late:.2f} s late, the median {statistics.median(_woken):.2f} s"
     return Row(name, measured, f"{len(_woken)} woken", f"≤ {limit:g} s", late <= limit and len(_woken) == DUE)
@@ -115,7 +121,8 @@ def _open_once(path: str) -> None:
     began = time.perf_counter()
     with Flowkit(SQLiteDriver(Path(path)), workflows=[nap, alarm]) as fk:
         assert fk.worker is not None
-        fk.house.driver.claim(fk.worker.id, fk.worker.codes(), 0, time.time())
+        codes = {workflow.name: fk.worker.code_of(workflow) for workflow in (nap, alarm)}
+        fk.house.driver.claim(fk.worker.id, codes, 0, time.time())
         took = time.perf_counter() - began
         print(json.dumps({"seconds": took, "held": fk.worker.held()}))
 

@@ -13,7 +13,7 @@ from tests.bench.opened import CountingDriver, atrivial, opened, trivial
 from tests.bench.raw import Raw
 from tests.bench.table import Row, Spread
 
-__all__ = ["ashort", "measure_throughput", "short"]
+__all__ = ["ashort", "flood", "measure_throughput", "short"]
 
 STEPS_OF_A_SHORT_RUN = 5
 
@@ -40,7 +40,7 @@ def measure_throughput(folder: Path, raw: Raw, rounds: int) -> Iterator[Row]:
     ]
     for name, made, target, most_cpu in cases:
         with opened(folder, f"b-{name.split()[0]}", short, ashort) as (fk, driver):
-            found = [_flood(fk, driver, raw, made) for _ in range(rounds)]
+            found = [flood(fk, driver, raw, made) for _ in range(rounds)]
         ratio = Spread([each[0] for each in found])
         cpu, commits, rate = (Spread([each[part] for each in found]).median for part in (1, 2, 3))
         yield Row(
@@ -53,7 +53,7 @@ def measure_throughput(folder: Path, raw: Raw, rounds: int) -> Iterator[Row]:
         )
 
 
-def _flood(
+def flood(
     fk: Flowkit, driver: CountingDriver, raw: Raw, made: Sequence[Workflow[..., int]], runs: int = 1_000
 ) -> tuple[float, float, float, float]:
     """Steps/s as a share of R, µs of CPU a step, commits a step, steps/s; from the first start to the last end."""

@@ -267,7 +267,8 @@ def test_a_guard_whose_value_is_used_is_not_proposed() -> None:
     cause = held(MemoryDriver(), old, new)
 
     assert cause.lines == ()
-    assert cause.advice == "no line found"
+    assert cause.advice.startswith("no line found: `price` is new in the statement at tests/check/test_lines.py:")
+    assert '`found = price() + 1`. Put version("add-price", 2) there by hand' in cause.advice
 
 
 def test_a_stored_value_that_does_not_decode_is_told_with_its_path() -> None:

@@ -48,6 +48,14 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
 
 
 @pytest.fixture
+def known(cli: Cli, shop: str) -> None:
+    """A database with three runs."""
+    cli("run", f"{shop}:greet", '"ada"', "--id", "g-1")
+    cli("run", f"{shop}:fail", "--id", "f-1")
+    cli("start", f"{shop}:wait", "--id", "w-1")
+
+
+@pytest.fixture
 def data(cli: Cli) -> Callable[..., Any]:
     """Runs a command with --json and gives its document."""
     return lambda *args: json.loads(cli(*args, "--json").stdout)

@@ -14,14 +14,6 @@ from tests.cli.conftest import Cli
 Data = Callable[..., Any]
 
 
-@pytest.fixture
-def known(cli: Cli, shop: str) -> None:
-    """A database with three runs."""
-    cli("run", f"{shop}:greet", '"ada"', "--id", "g-1")
-    cli("run", f"{shop}:fail", "--id", "f-1")
-    cli("start", f"{shop}:wait", "--id", "w-1")
-
-
 @pytest.mark.usefixtures("known")
 def test_a_healthy_database_is_called_well(cli: Cli) -> None:
     result = cli("doctor", "--full")

@@ -46,6 +46,20 @@ def test_logs_gives_data(data: Callable[..., Any], cli: Cli, app: str) -> None:
     ]  # fmt: skip
 
 
+def test_logs_says_how_many_lines_made_room_for_newer_ones(
+    data: Callable[..., Any], cli: Cli, app: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOWKIT_LOG_RUN_LINES", "3")
+    cli("run", f"{app}:order", "--id", "o-1")
+
+    said, found = cli("logs", "o-1"), data("logs", "o-1")
+
+    assert said.stderr == "1 older line has made room for newer ones\n"
+    assert "an order" not in said.stdout
+    assert found["dropped"] == 1
+    assert len(found["lines"]) == 3
+
+
 @pytest.mark.parametrize(
     ("options", "levels"),
     [

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from flowkit.cli import store
 from tests.cli.conftest import Cli
 
 USAGE, NOT_FOUND, STORE = 2, 3, 4
@@ -196,7 +195,7 @@ def test_a_newer_database_is_refused(cli: Cli, shop: str, args: list[str]) -> No
 def test_a_locked_database_is_told_after_some_seconds(
     cli: Cli, data: Callable[..., Any], shop: str, args: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setenv("FLOWKIT_CLI_PATIENCE", "200ms")
     with Path("flowkit.db-locks/gate").open("r+") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
 

@@ -9,9 +9,10 @@ from typing import Any
 from flowkit.client.bulk import Bulk, Bulks, BulkWish, Picks, narrowed
 from flowkit.client.bulk_piece import do_piece
 from flowkit.client.reader import Reader
-from flowkit.client.walk import HOLD_SECONDS, PIECE, STALE_SECONDS, Walker
+from flowkit.client.walk import PIECE, Walker
 from flowkit.core.bulk import op_of
 from flowkit.drivers.base import RunQuery, SaveBulk, Steer
+from flowkit.settings import Settings
 from flowkit.testing import Lab
 from tests.client.bulks import ALL, BROKEN, OP, asked, asleep, bill, counts, done, failing, nap, statuses, wait
 from tests.crashing import Script, crash_everywhere
@@ -135,7 +136,7 @@ def test_what_a_dead_one_held_is_carried_on(lab: Lab) -> None:
     asleep(lab, 1)
     Walker(lab.client).take(asked(lab, "pause"))
 
-    lab.advance(HOLD_SECONDS + 1)
+    lab.advance(Settings().bulk_hold + 1)
 
     assert counts(Walker(lab.client).walk(1)) == ("done", 1, 0, 0)
 
@@ -146,7 +147,7 @@ def test_two_that_walk_at_once_do_nothing_twice(lab: Lab) -> None:
     mine = first.take(asked(lab, "send", name="other"))
     assert mine is not None
     mine = first.step(mine)
-    lab.advance(HOLD_SECONDS + 1)
+    lab.advance(Settings().bulk_hold + 1)
     yours = second.take(lab.client.driver.bulk(1))  # type: ignore[arg-type]
     assert mine is not None
     assert yours is not None
@@ -185,13 +186,13 @@ def test_a_walker_that_does_not_hear_of_its_own_write_goes_on(lab: Lab) -> None:
 def test_a_bulk_that_nobody_carried_on_for_a_month_is_stopped(lab: Lab) -> None:
     asleep(lab, 1)
     bulk = asked(lab, "pause")
-    lab.advance(STALE_SECONDS + 1)
+    lab.advance(Settings().bulk_stale + 1)
 
     found = Walker(lab.client).walk(bulk.seq)
 
     assert counts(found) == ("stopped", 0, 0, 0)
     assert found is not None
-    assert found.reasons == (("", "nobody carried it on for 30 days"),)
+    assert found.reasons == (("", "nobody carried it on for 30d"),)
     assert statuses(lab) == ["sleeping"]
 
 
@@ -249,7 +250,7 @@ def crashed_everywhere(verb: str, prepare: Callable[[Lab], object], check: Calla
         lab.call(lambda: asked(lab, verb, picks=Picks(until=lab.now + 0.5), **fields))
 
     def walk(lab: Lab) -> None:
-        lab.advance(HOLD_SECONDS + 1)
+        lab.advance(Settings().bulk_hold + 1)
         lab.call(lambda: Walker(lab.client).walk(1))
 
     def prepared() -> Lab:

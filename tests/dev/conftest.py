@@ -16,8 +16,8 @@ def dev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     monkeypatch.delenv("FLOWKIT_DB", raising=False)
     started: list[Dev] = []
 
-    def start(app: str = "app.py", *options: str, here: str = ".") -> Dev:
-        made = Dev(tmp_path / here, app, *options)
+    def start(app: str = "app.py", *options: str, here: str = ".", replay: bool = False) -> Dev:
+        made = Dev(tmp_path / here, app, *options, replay=replay)
         started.append(made)
         return made
 

@@ -73,14 +73,18 @@ def alive(pid: int) -> bool:
 
 
 class Dev:
-    """One `flowkit dev`. `events` are its JSON lines so far; `wait` looks only at those not waited for yet."""
+    """One `flowkit dev`. `events` are its JSON lines so far; `wait` looks only at those not waited for yet.
 
-    def __init__(self, folder: Path, app: str, *options: str, python: str | Path = sys.executable) -> None:
+    Without `replay` nothing is tried in the background, so that each import and each process is one that the test asked for.
+    """
+
+    def __init__(self, folder: Path, app: str, *options: str, python: str | Path = sys.executable, replay: bool = False) -> None:
         self.folder = folder
         self.db = folder / "runs.db"
         self.events: list[dict[str, Any]] = []
         self._seen = 0
         command = [python, "-c", _MAIN, "dev", app, "--db", str(self.db), "--port", "0", "--json", *options]
+        command += [] if replay else ["--no-replay"]
         self.process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self._errors: list[str] = []
         self._readers = [

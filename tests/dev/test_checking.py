@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
+import pytest
+
 from flowkit import Workflow, receive, step, workflow
+from flowkit.dev import checking
 from flowkit.dev.checking import check_open_runs
 from flowkit.dev.protocol import Checked
 from flowkit.testing import Lab, MemoryDriver
@@ -71,3 +76,39 @@ def test_a_cause_without_a_line_says_where_the_code_stands() -> None:
     assert held.lines == ()
     assert held.cause.recorded == "step `pay`"
     assert held.cause.made.startswith("step `late` at tests/dev/test_checking.py:")
+
+
+def test_the_newest_runs_over_all_workflows_are_tried_and_the_others_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    @workflow(name="other")
+    def other() -> None:
+        receive("go")
+
+    driver = MemoryDriver()
+    with Lab(driver=driver) as lab:
+        for number in range(2):
+            lab.start(f"o{number}", other)
+            lab.start(f"s{number}", old)
+        monkeypatch.setattr(checking, "MOST_RUNS", 3)
+
+        told, _ = check_open_runs(driver, {"shop": old, "other": other}, lambda runs: None)
+
+    assert [(fit.workflow, fit.fits, fit.unchecked) for fit in told.fits] == [("other", 1, 1), ("shop", 2, 0)]
+
+
+def test_code_that_loops_for_ever_does_not_keep_the_process_busy_that_is_to_serve() -> None:
+    turns = [0]
+
+    @workflow(name="shop")
+    def spins() -> None:
+        while True:
+            turns[0] += 1
+
+    told, _ = checked(spins)
+
+    pause, deadline = threading.Event(), time.monotonic() + 5
+    before = -1
+    while before != turns[0]:
+        assert time.monotonic() < deadline
+        before = turns[0]
+        pause.wait(0.05)
+    assert told.notes == ("r was not checked: its pass took longer than 0.2 s",)

@@ -138,6 +138,34 @@ def test_beside_another_dev_the_inspector_only_looks(dev: Start) -> None:
     assert "another flowkit dev" in ask(url)[1]
 
 
+def test_it_answers_to_a_host_name_that_is_allowed(dev: Start) -> None:
+    made = dev("app.py", "--host", "0.0.0.0", "--allow-host", "box.example")
+
+    url = made.wait("ready")["url"]
+
+    port = int(url.split(":")[2].split("/")[0])
+    assert url.startswith(f"http://box.example:{port}/?token=")
+    answers = {name: status_for(port, name) for name in ("box.example", "other.example")}
+    assert answers == {"box.example": 401, "other.example": 400}
+
+
+def test_listening_everywhere_without_a_name_is_told(dev: Start) -> None:
+    made = dev("app.py", "--host", "0.0.0.0")
+
+    assert "--allow-host" in made.wait("note")["text"]
+
+
+def status_for(port: int, host: str) -> int:
+    """What a page answers to this host name, without a token."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Host": f"{host}:{port}"})
+    try:
+        with urllib.request.urlopen(request, timeout=8) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
 def test_a_given_port_is_strict(dev: Start) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -38,7 +38,7 @@ def told(*news: NowLoaded | Failed | Saved | Output, colour: bool = False, as_js
 
 
 def code(**bodies: dict[str, str]) -> Loaded:
-    return Loaded(code="c", seconds=0.0, workflows=(), bodies=bodies, schemas={}, files=())
+    return Loaded(code="c", seconds=0.0, workflows=(), bodies=bodies, files=())
 
 
 def test_a_reload_is_one_block_in_columns() -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from flowkit.drivers import writer as writer_module
 from flowkit.drivers.sqlite import SQLiteDriver
 from flowkit.drivers.writer import Writer
+from flowkit.settings import Settings
 from tests.drivers.flaky import Flaky, StillClock
+
+QUICK = Settings(write_retry=0.01)
 
 
 @pytest.fixture
@@ -27,18 +29,13 @@ def driver(path: Path) -> Iterator[SQLiteDriver]:
 
 
 @pytest.fixture
-def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer_module, "RETRY_SECONDS", 0.01)
-
-
-@pytest.fixture
 def store() -> Flaky:
     return Flaky()
 
 
 @pytest.fixture
-def writer(store: Flaky, quick_retries: None) -> Iterator[Writer]:
-    made = Writer(store, StillClock(), patience_seconds=0.1)
+def writer(store: Flaky) -> Iterator[Writer]:
+    made = Writer(store, StillClock(), patience_seconds=0.1, settings=QUICK)
     yield made
     store.free.set()
     made.close()

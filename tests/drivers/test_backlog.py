@@ -12,16 +12,20 @@ from flowkit.drivers.base import Done, Started
 from flowkit.drivers.group import Item
 from flowkit.drivers.writer import Writer
 from flowkit.errors import StoreBusy, StoreError
+from flowkit.settings import Settings
 from tests.drivers.flaky import Flaky, Listener, StillClock, hold_up, until
 from tests.drivers.ops import change, entry, owned, start
 
 ROOM = 3
 
 
+QUICK = Settings(write_retry=0.01)
+
+
 @pytest.fixture
-def narrow(store: Flaky, quick_retries: None) -> Iterator[Writer]:
+def narrow(store: Flaky) -> Iterator[Writer]:
     """A writer with room for three operations."""
-    made = Writer(store, StillClock(), patience_seconds=0.1, backlog=Backlog(most_operations=ROOM))
+    made = Writer(store, StillClock(), patience_seconds=0.1, backlog=Backlog(most_operations=ROOM), settings=QUICK)
     yield made
     store.free.set()
     made.close()

@@ -9,6 +9,7 @@ import pytest
 
 import flowkit
 from flowkit import CriticalError, RunFailed, receive, step, workflow
+from flowkit.core.health import Report
 from flowkit.drivers.base import LineQuery
 from flowkit.drivers.memory import MemoryDriver
 from flowkit.drivers.sealed import SealedDriver
@@ -65,3 +66,13 @@ def test_nothing_that_a_run_holds_can_be_read_in_the_file(tmp_path: Path) -> Non
     assert result == f"paid with {SECRET}, then {SECRET}"
     assert SECRET in message
     assert SECRET.encode() not in b"".join(each.read_bytes() for each in tmp_path.glob("sealed.db*") if each.is_file())
+
+
+def test_a_report_keeps_the_type_and_place_of_an_error_and_not_what_it_says() -> None:
+    driver = SealedDriver(MemoryDriver(), Masking())
+    said = Report(workflow="w", kind="import", type="ImportError", line="card 4711", place="app.py:3", since=1.0, last=1.0)
+
+    driver.report("w-1/0", [said], 9.0, 1.0)
+
+    (kept,) = driver.reports(1.0)
+    assert (kept.type, kept.place, kept.line) == ("ImportError", "app.py:3", "")

@@ -102,3 +102,12 @@ def test_an_entry_that_cannot_be_is_a_payload_error(two: Path) -> None:
     with pytest.raises(PayloadError, match="entry 1 cannot be read"):
         driver.history(1)
     driver.close()
+
+
+def test_an_entry_that_lost_its_number_is_told_of(two: Path) -> None:
+    execute(two, "UPDATE entries SET seq = x'00' WHERE run = 2")
+    driver = SQLiteDriver(two)
+
+    with pytest.raises(PayloadError, match="damaged"):
+        driver.history(2)
+    driver.close()

@@ -16,7 +16,7 @@ from flowkit.core.change import Change, Finish
 from flowkit.core.entry import Entry
 from flowkit.drivers.base import Driver
 from flowkit.drivers.sqlite import SQLiteDriver
-from flowkit.runtime.worker import worker_info
+from flowkit.runtime.serving import worker_info
 from flowkit.testing import Lab
 
 HOSTILE = '"""\'\\"\n</script>{{7*7}}\u202e' + "x" * 300

@@ -52,6 +52,7 @@ def test_an_example_of_the_documents_runs(example: Example, tmp_path: Path, monk
     importlib.import_module(name)
 
 
+@pytest.mark.timeout(120)  # reads and imports every module
 def test_the_examples_in_docstrings_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     named = [module.name for module in modules("flowkit", "inspector") if ">>> " in module.text]

@@ -14,7 +14,7 @@ import flowkit.aio
 import flowkit.errors
 from tests.house.source import ROOT, code_in_documents
 
-WEB = {"jinja2", "sqlite_utils", "starlette", "uvicorn", "watchfiles"}
+WEB = {"jinja2", "opentelemetry", "prometheus_client", "sqlite_utils", "starlette", "uvicorn", "watchfiles"}
 
 PLAIN_IN_BOTH = {"run_info", "run_state", "stopping"}
 """They read what is at hand, so there is nothing to await."""

@@ -7,11 +7,11 @@ import pytest
 from tests.house.source import Import, Module, imports, modules
 
 ROWS = {
-    "errors": 0, "clock": 0, "codec": 0, "durations": 0,
+    "errors": 0, "clock": 0, "codec": 0, "durations": 0, "settings": 0,
     "core": 1,
     "engine": 2, "drivers": 2,
     "primitives": 3,
-    "definitions": 4, "registry": 4, "calls": 4, "plain": 4, "awaited": 4,
+    "observe": 3, "definitions": 4, "registry": 4, "calls": 4, "plain": 4, "awaited": 4,
     "client": 5, "runtime": 5, "check": 5,
     "dev": 6, "aio": 6, "": 6,
     "cli": 8, "__main__": 9,
@@ -22,6 +22,7 @@ SIDEWAYS = {
     ("clock", "errors"),
     ("codec", "errors"),
     ("durations", "errors"),
+    ("settings", "durations"),
     ("definitions", "registry"),
     ("plain", "calls"),
     ("awaited", "calls"),
@@ -152,7 +153,7 @@ def test_the_inspector_sees_client_core_and_errors_only() -> None:
         (module, found)
         for module in INSPECTOR
         for found in imports(module)
-        if (inside(found) and target_part(found) not in {"client", "core", "errors"})
+        if (inside(found) and target_part(found) not in {"client", "core", "errors", "settings"})
         or found.target.split(".")[0] in {"sqlite3", "psycopg"}
     ]
 

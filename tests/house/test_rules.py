@@ -19,8 +19,10 @@ WALL_CLOCK = {
     ("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"),
 }  # fmt: skip
 
-FOREIGN_PRIVATE = {"_asdict", "_exit", "_fields", "_getframe", "_make", "_name_", "_replace"}
+FOREIGN_PRIVATE = {"_asdict", "_current_frames", "_exit", "_fields", "_getframe", "_make", "_name_", "_replace"}
 """Private by their spelling, public by their documentation: those of namedtuple, enums, `os` and `sys`."""
+
+TERMINAL = {"sys.stdout", "sys.stderr", "traceback", "click"}
 
 # Written so that this file does not hold the words it looks for.
 UNWELCOME = {
@@ -73,6 +75,37 @@ def test_nothing_prints_but_the_command_line() -> None:
     ]
 
     complain(broken, "print belongs to flowkit/cli and examples")
+
+
+def test_every_record_of_flowkit_is_made_by_the_log_that_has_the_fields() -> None:
+    """`core.fields` names the logger, once: what went past it would lack the fields and ignore the logger that was given."""
+    broken = [
+        f"{module.where}:{node.lineno}"
+        for module in PRODUCT
+        if module.name != "flowkit.core.fields"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and makes_a_logger(node)
+    ]
+
+    complain(broken, "log on the log that is handed in, or on own_log()")
+
+
+def test_nothing_writes_to_the_terminal_but_the_command_line() -> None:
+    broken = [
+        f"{module.where}:{node.lineno}"
+        for module in PRODUCT
+        if not module.name.startswith(("flowkit.cli", "flowkit.dev", "flowkit.__main__"))
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute) and node.attr in {"write", "print_exc", "print_exception", "echo", "secho"}
+        if isinstance(node.value, ast.Attribute | ast.Name) and ast.unparse(node.value) in TERMINAL
+    ]
+
+    complain(broken, "what is to be said goes through logging")
+
+
+def makes_a_logger(call: ast.Call) -> bool:
+    """`logging.getLogger("…")`; without a name it is the root, which is asked and never logged on."""
+    return ast.unparse(call.func) in {"logging.getLogger", "getLogger"} and bool(call.args)
 
 
 def raises_again(handler: ast.ExceptHandler) -> bool:

@@ -11,7 +11,11 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 from tests.house.source import ROOT, modules
+
+pytestmark = pytest.mark.timeout(120)  # the first of them parses every test
 
 COUNTS = {
     "ST": 34, "HK": 7, "AT": 7, "LP": 10, "SL": 9, "MS": 21, "SA": 8, "JN": 8, "RC": 9, "RB": 18, "CH": 23, "PY": 9,

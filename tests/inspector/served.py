@@ -7,7 +7,7 @@ import http.client
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ __all__ = ["SAME_ORIGIN", "Reply", "Served", "serving"]
 Headers = Sequence[tuple[str, str]]
 SAME_ORIGIN: Headers = (("Sec-Fetch-Site", "same-origin"),)
 FORM = ("Content-Type", "application/x-www-form-urlencoded")
+PATIENCE_SECONDS = 30
+"""For an answer on a machine where everything else runs, too. How long one may take is for the budgets to say."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,11 @@ class Served:
         lines += [f"{name}: {value}" for name, value in headers]
         if body or method == "POST":
             lines.append("Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}")
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS) as connection:
             connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-            response = http.client.HTTPResponse(connection, method=method)
-            response.begin()
-            return Reply(response.status, response.headers, b"" if is_stream(response) else response.read())
+            with closing(http.client.HTTPResponse(connection, method=method)) as response:
+                response.begin()
+                return Reply(response.status, response.headers, b"" if is_stream(response) else response.read())
 
     def post(self, path: str, *, headers: Headers = SAME_ORIGIN, **fields: object) -> Reply:
         """A form as a browser sends it."""
@@ -85,7 +87,7 @@ class Served:
     @contextmanager
     def stream(self, path: str, *, headers: Headers = ()) -> Iterator[Any]:
         """An open event stream, to be read line by line; in HTTP 1.0 it comes without chunk sizes."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS) as connection:
             lines = [f"GET {path} HTTP/1.0", f"Host: localhost:{self.port}", *(f"{name}: {value}" for name, value in headers)]
             connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
             with connection.makefile("rb") as file:

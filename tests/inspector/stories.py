@@ -285,7 +285,7 @@ def build_hostile(file: Path) -> None:
             made = workflow(name=name)(_echo_of(text))
             lab.start(text, made.options(tags=(name,)), {"text": text, text: [text] * 3, "password": "p"})
             lab.run_once(text)
-            if n % 2:
+            if n % 2 or "\u202e" in text:
                 lab.send(text, "go", {text: text})
                 _until_it_fails(lab, text)
     with closing(open_driver(file)) as driver:

@@ -262,6 +262,18 @@ def test_why_a_message_is_kept(fields: dict[str, Any], why: str) -> None:
 # --- the system
 
 
+def test_the_slowest_reads_of_this_process_are_told_and_whose_they_are(own: Served) -> None:
+    own.ask("/runs")
+
+    reads = own.ask("/system.json").json()["reads"]
+    page = own.ask("/system").text
+
+    assert 0 < len(reads) <= 15
+    assert all(each["count"] >= 1 and each["slowest"].endswith(" ms") for each in reads)
+    assert any("FROM runs" in each["text"] for each in reads)
+    assert "are not among them" in page
+
+
 def test_verbs_are_listed_newest_first_with_their_run_and_who_asked(own: Served) -> None:
     own.post("/runs/order-4/pause", op="a" * 32)
 

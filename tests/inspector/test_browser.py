@@ -19,7 +19,7 @@ from tests.dev.harness import until
 from tests.inspector.browser import AXE_COLOURS, AXE_RULES, Watched, watched
 from tests.inspector.served import Served, serving
 from tests.inspector.stories import HOSTILE, build_long
-from tests.inspector.test_code import LOADED, Code
+from tests.inspector.test_code import LOADED, PENDING, Code
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -91,6 +91,13 @@ def broken(recent: Served) -> Iterator[Served]:
         yield served
 
 
+@pytest.fixture(scope="module")
+def waits(recent: Served) -> Iterator[Served]:
+    """The small database beside code that waits for a person's word."""
+    with serving(Path(recent.app.site.settings.database), code=Code(PENDING)) as served:
+        yield served
+
+
 def hostile_pages(served: Served) -> tuple[str, ...]:
     runs = [item["href"] for item in served.ask("/runs.json").json()["items"]]
     assert len(runs) == len(HOSTILE)
@@ -108,6 +115,7 @@ def million_pages(served: Served) -> tuple[str, ...]:
 PAGES: dict[str, Callable[[Served], tuple[str, ...]]] = {
     "empty": lambda served: EMPTY, "small": lambda served: SMALL, "hostile": hostile_pages, "million": million_pages,
     "held": lambda served: CODED, "broken": lambda served: UNLOADED,
+    "waits": lambda served: ("/", "/migrate"),
 }  # fmt: skip
 
 

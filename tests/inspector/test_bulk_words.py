@@ -8,7 +8,7 @@ import pytest
 
 from flowkit.client.bulk import Picks
 from flowkit.client.reader import Bulk
-from flowkit.client.walk import HOLD_SECONDS
+from flowkit.settings import Settings
 from tests.inspector.bulks import NOW, OP
 from tests.inspector.given import module
 
@@ -69,4 +69,4 @@ def test_a_number_is_typed_with_or_without_its_commas(typed: str, count: str, sa
 
 
 def test_holding_outlasts_a_look() -> None:
-    assert module("bulk").ORPHAN_SECONDS < HOLD_SECONDS
+    assert module("bulk").ORPHAN_SECONDS < Settings().bulk_hold

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -13,9 +14,11 @@ from flowkit.client.livecode import (
     Answer,
     Cause,
     CodeState,
+    Decision,
     Fault,
     LoadError,
     Parameter,
+    Pending,
     ResolveWish,
     SourceLine,
     StartAnswer,
@@ -47,6 +50,8 @@ class Code:
     answer: StartAnswer = field(default_factory=lambda: StartAnswer(run_id="order-1", created=True))
     wishes: list[StartWish] = field(default_factory=list)
     kills: int = 0
+    decisions: list[Decision] = field(default_factory=list)
+    verdict: Answer = field(default_factory=lambda: Answer("done"))
 
     def state(self) -> CodeState:
         return self.now
@@ -60,6 +65,10 @@ class Code:
 
     def kill(self) -> None:
         self.kills += 1
+
+    def decide(self, decision: Decision) -> Answer:
+        self.decisions.append(decision)
+        return self.verdict
 
 
 @pytest.fixture
@@ -104,12 +113,13 @@ def test_a_start_is_handed_over_as_json_texts(served: Served, code: Code) -> Non
 
 
 def test_a_fault_stands_at_its_field_and_the_form_as_it_was(served: Served, code: Code) -> None:
-    code.answer = StartAnswer(faults=(Fault(field="order.items", message="expected int"), Fault(field="id", message="is taken")))
+    wrong = Fault(field="order", path="items", message="expected int")
+    code.answer = StartAnswer(faults=(wrong, Fault(field="id", message="is taken")))
 
     reply = served.post("/workflows/checkout/start", id="order-9", **{"a.name": "Ada", "a.order": '{"items": "x"}'})
 
     assert reply.status == 422
-    assert ".items expected int" in reply.text
+    assert "at items: expected int" in reply.text
     assert "is taken" in reply.text
     assert 'value="Ada"' in reply.text
 
@@ -181,6 +191,69 @@ def test_a_page_that_has_outlived_a_server_hears_of_the_code_of_the_next(small_f
     assert lines[-1] == "event: code"
 
 
+CAUSE = Cause(
+    workflow="checkout", runs=3, recorded="a step", made="", location="validate", source="app.py:27",
+    lines=('removed("validate", "step")',),
+)  # fmt: skip
+PENDING = replace(LOADED, version=2, pending=Pending(code="b7710c11", changes=("- validate",), fits=38, held=3, causes=(CAUSE,)))
+
+
+def test_code_that_waits_is_told_on_every_page_with_what_it_would_do(served: Served, code: Code) -> None:
+    code.now = PENDING
+
+    for path in ("/", "/runs/order-1", "/migrate"):
+        page = served.ask(path).text
+        assert "Code b7710c waits for your word" in page
+        assert "38 of 41 open runs fit, 3 would be held" in page
+        assert "Code 8c10de keeps running." in page
+        assert all(f'name="act" value="{act}"' in page for act in ("apply", "hold", "discard"))
+
+
+@pytest.mark.parametrize("act", ["apply", "hold", "discard"])
+def test_a_word_about_code_that_waits_is_passed_on(served: Served, code: Code, act: Literal["apply", "hold", "discard"]) -> None:
+    code.now = PENDING
+
+    reply = served.post("/apply", act=act, code="b7710c11")
+
+    assert (reply.status, reply.headers["location"]) == (303, "/migrate")
+    assert code.decisions == [Decision(act=act, code="b7710c11")]
+
+
+def test_a_word_that_comes_too_late_is_refused_with_the_page_as_it_is(served: Served, code: Code) -> None:
+    code.now, code.verdict = PENDING, Answer("moved", "other code waits now")
+
+    reply = served.post("/apply", act="apply", code="00000000")
+
+    assert reply.status == 409
+    assert "Nothing was changed: other code waits now." in reply.text
+    assert "Code b7710c waits for your word" in reply.text
+
+
+def test_a_word_that_means_nothing_is_refused(served: Served, code: Code) -> None:
+    assert served.post("/apply", act="boo", code="b7710c11").status == 422
+    assert not code.decisions
+
+
+def test_code_that_is_held_back_takes_one_line_and_can_still_be_applied(served: Served, code: Code) -> None:
+    assert PENDING.pending is not None
+    code.now = replace(PENDING, pending=replace(PENDING.pending, held_back=True))
+
+    assert "chip-banner" in served.ask("/").text
+    assert 'value="apply"' in served.ask("/migrate").text
+
+
+def test_who_may_only_look_has_no_word(small_file: Path, code: Code) -> None:
+    code.now = PENDING
+
+    with serving(small_file, code=code, read_only=True) as served:
+        page = served.ask("/migrate").text
+        refused = served.post("/apply", act="apply", code="b7710c11").status
+
+    assert "waits for your word" in page
+    assert 'value="apply"' not in page
+    assert refused == 405
+
+
 def test_an_import_that_hangs_can_be_killed(served: Served, code: Code) -> None:
     code.now = replace(LOADED, status="stuck", can_kill=True)
 
@@ -190,8 +263,8 @@ def test_an_import_that_hangs_can_be_killed(served: Served, code: Code) -> None:
 
 
 def test_a_json_area_shows_what_it_takes(served: Served, code: Code) -> None:
-    schema = '{"$ref": "#/$defs/Order", "$defs": {"Order": {"type": "object", "description": "An order.", "required": ["id"], '
-    schema += '"properties": {"id": {"type": "integer"}}}}}'
+    schema = '{"description": "An order.", "anyOf": [{"$ref": "#/$defs/Order"}, {"type": "string"}], '
+    schema += '"$defs": {"Order": {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}}}'
     order = replace(CHECKOUT.parameters[-1], schema=schema)
     code.now = replace(LOADED, workflows=(replace(CHECKOUT, parameters=(order,)),))
 
@@ -214,7 +287,7 @@ def test_the_command_and_the_line_of_python_do_what_the_form_does(served: Served
 
 
 def test_what_a_form_was_filled_with_stands_in_the_command_of_its_refusal(served: Served, code: Code) -> None:
-    code.answer = StartAnswer(faults=(Fault(field="order", message="at items[3].when: expected datetime"),))
+    code.answer = StartAnswer(faults=(Fault(field="order", path="items[3].when", message="expected datetime"),))
     fields = {"a.name": "Ada", "a.count": "4", "a.gift": "on", "a.size": "S", "a.order": '{"id": 7}'}
 
     page = served.post("/workflows/checkout/start", id="order-9", tags="vip, new", delay="5m", **fields).text

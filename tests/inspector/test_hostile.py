@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -14,6 +15,7 @@ from tests.inspector.stories import HOSTILE
 
 TEMPLATES = sorted((ROOT / "templates").glob("*.html"))
 URLS = __import__(f"{load_inspector().__name__}.urls", fromlist=["encode"])
+RUNS = __import__(f"{load_inspector().__name__}.present.runs", fromlist=["command_line"])
 ALLOWED_SCRIPTS = {"vendor/htmx.min.js", "vendor/hx-sse.min.js", "flowkit.js"}
 
 
@@ -44,6 +46,8 @@ def pages_of(id: str) -> list[str]:
         f"{run}/code",
         f"{run}/logs",
         f"{run}/logs?step={URLS.encode(id)}&level=info",
+        f"{run}/fork",
+        f"{run}/fork?at=1",
     ]
 
 
@@ -73,6 +77,21 @@ def test_what_nobody_sees_is_written_out(hostile: Served) -> None:
 
     assert "\u202e" not in page
     assert "safe\\u202egnp.exe" in page
+
+
+def test_no_page_shows_what_nobody_sees_as_it_is(hostile: Served) -> None:
+    for path in [path for id in HOSTILE for path in pages_of(id)]:
+        assert "\u202e" not in hostile.ask(path).text, path
+
+
+@pytest.mark.parametrize("id", [*HOSTILE, "it's \\ \u202e'); rm x\u200b1"])
+def test_a_command_to_copy_hides_nothing_and_a_shell_reads_it_as_meant(id: str) -> None:
+    command = RUNS.command_line("shop.db", "cancel", id)
+
+    words = subprocess.run(["bash", "-c", f"printf '%s\\n' {command}"], capture_output=True, check=True).stdout.decode()
+
+    assert words == f"flowkit\ncancel\n{id}\n--db\nshop.db\n"
+    assert not {"\u202e", "\u200b"} & set(command)
 
 
 def test_templates_in_texts_are_not_run(hostile: Served) -> None:

@@ -50,7 +50,7 @@ def served(file: Path) -> Iterator[Served]:
         yield found
 
 
-def write(file: Path, id: str, count: int, *, first: int = 1, **fields: Any) -> None:
+def write(file: Path, id: str, count: int, *, first: int = 1, most: int = 100_000, **fields: Any) -> None:
     """As a worker writes lines: numbered in order of time, from when the run began."""
     with closing(open_driver(file)) as driver:
         row = driver.get(id)
@@ -61,7 +61,7 @@ def write(file: Path, id: str, count: int, *, first: int = 1, **fields: Any) -> 
             Line(seq=at + n, at=row.created_at + n / 1000, text=f"line {n}".encode(), **{**base, **fields})
             for n in range(first, first + count)
         ]
-        driver.write([Log(run=row.seq, lines=lines)], row.created_at)
+        driver.write([Log(run=row.seq, lines=lines, most=most)], row.created_at)
 
 
 def texts(page: Any) -> list[str]:
@@ -90,6 +90,21 @@ def test_a_line_says_when_where_which_attempt_and_what(file: Path, served: Serve
     )  # fmt: skip
     assert line["clock"].endswith(".001")
     assert line["href"] == "/runs/open/logs?step=charge"
+
+
+@pytest.mark.parametrize(
+    ("most", "said"),
+    [(30, ""), (29, "1 older line has made room for newer ones"), (10, "20 older lines have made room for newer ones")],
+)
+def test_lines_that_made_room_for_newer_ones_are_counted(file: Path, served: Served, most: int, said: str) -> None:
+    write(file, "over", 30, most=most)
+
+    page, data = served.ask("/runs/over/logs"), served.ask("/runs/over/logs.json").json()
+
+    assert ("made room" in page.text) == bool(said)
+    assert said in page.text
+    assert data["dropped"] == 30 - most
+    assert len(texts(data)) == most
 
 
 def test_an_open_run_shows_its_newest_lines_and_leads_back(file: Path, served: Served) -> None:

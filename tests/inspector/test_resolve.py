@@ -12,12 +12,8 @@ from typing import Any
 import pytest
 
 from flowkit import checkpoint, step, workflow
-from flowkit.client import Flowkit
-from flowkit.client.livecode import Answer, CodeState, ResolveWish, StartAnswer, StartWish
-from flowkit.client.verbs import Verbs
-from flowkit.dev.manifest import describe_workflow
-from flowkit.drivers import open_driver
 from flowkit.testing import Lab
+from tests.inspector.loaded import Loaded
 from tests.inspector.served import SAME_ORIGIN, Reply, Served, serving
 from tests.inspector.stories import HOSTILE
 
@@ -62,26 +58,6 @@ def counting(of: str) -> Any:
     return count(of)
 
 
-class Loaded:
-    """The code above, as a program that has loaded it answers for it."""
-
-    def __init__(self, file: Path) -> None:
-        self.flowkit = Flowkit(open_driver(file), worker=False, workflows=(order, counting))
-
-    def state(self) -> CodeState:
-        flows = (describe_workflow(order), describe_workflow(counting))
-        return CodeState(version=1, status="loaded", app="app.py", code="c0de", running="c0de", workflows=flows)
-
-    def start(self, wish: StartWish) -> StartAnswer:
-        raise AssertionError("nothing is started here")
-
-    def resolve(self, wish: ResolveWish) -> Answer:
-        return Verbs(self.flowkit, wish.who).resolve(wish)
-
-    def kill(self) -> None:
-        raise AssertionError("nothing hangs here")
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     file = tmp_path / "failed.db"
@@ -101,7 +77,7 @@ def alone(file: Path) -> Iterator[Served]:
 
 @pytest.fixture
 def loaded(file: Path) -> Iterator[Served]:
-    code = Loaded(file)
+    code = Loaded(file, order, counting)
     with code.flowkit, serving(file, code=code) as served:
         yield served
 
@@ -133,9 +109,9 @@ def test_the_entry_of_the_step_that_stopped_the_run_leads_to_the_form(alone: Ser
 def test_the_form_is_made_from_the_return_annotation(loaded: Served) -> None:
     charged, counted = loaded.ask(f"{CHARGE}.json").json(), loaded.ask(f"{COUNT}.json").json()
 
-    assert (charged["checked"], charged["field"]["control"], charged["annotation"]) == (True, "json", "Receipt")
+    assert (charged["checked"], charged["field"]["control"], charged["annotation"]) == (True, "group", "Receipt")
     assert (counted["field"]["control"], counted["allows_nothing"], counted["rollback"]) == ("number", True, "")
-    assert "cents" in charged["field"]["schema"]
+    assert [(part["label"], part["control"]) for part in charged["field"]["children"]] == [("id", "text"), ("cents", "number")]
     assert not charged["allows_nothing"]
 
 
@@ -149,6 +125,32 @@ def test_a_value_is_given_and_the_entry_says_so(loaded: Served) -> None:
     assert (hand["what"], hand["reason"], hand["who"], hand["unchecked"]) == (
         "Its value was given", "charged by phone", "inspector", False,
     )  # fmt: skip
+
+
+def test_a_value_is_given_in_a_field_for_each_of_its_parts(loaded: Served) -> None:
+    reply = press(loaded, CHARGE, how="value", reason="by phone", **{"a.value.id": "by phone", "a.value.cents": "5"})
+
+    assert reply.status == 303
+    assert loaded.client.get("o-1").history()[1].output == {"id": "by phone", "cents": 5}
+
+
+def test_a_part_that_does_not_fit_is_named_at_its_field(loaded: Served) -> None:
+    reply = press(loaded, CHARGE, how="value", reason="by phone", **{"a.value.id": "by phone", "a.value.cents": "much"})
+
+    assert reply.status == 422
+    assert re.search(r'value="much"[^>]* aria-describedby="a.value.cents-fault"', reply.text)
+    assert loaded.client.get("o-1").status() == "failed"
+
+
+def test_the_value_can_be_given_as_json_and_the_rest_of_the_form_stays(loaded: Served) -> None:
+    fields = {"a.value.id": "by phone", "a.value.cents": "5"}
+
+    page = press(loaded, CHARGE, how="value", reason="my reason", do="json value", **fields).text
+
+    assert 'name="j.value"' in page
+    assert 'value="my reason"' in page
+    assert "&#34;cents&#34;: 5" in page
+    assert loaded.client.get("o-1").status() == "failed"
 
 
 def test_the_run_pages_history_names_it(loaded: Served) -> None:

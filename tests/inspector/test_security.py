@@ -29,9 +29,9 @@ READS = {
     "/runs/order-1/messages.json": DATA, "/runs/order-2/recover.json": DATA, "/workflows.json": DATA,
     "/workflows/checkout/start.json": DATA, "/migrate.json": DATA, "/runs/order-1/input": DATA, "/runs/order-1/output": DATA,
     "/runs/order-2/error": DATA, "/runs/order-1/state": DATA, "/runs/order-2/e/3/input": DATA, "/runs/order-2/e/2/output": DATA,
-    "/runs/order-2/e/3/error": DATA, "/events": DATA,
+    "/runs/order-2/e/3/error": DATA, "/events": DATA, "/metrics": DATA,
     "/runs/order-1/export": PAGE, "/runs/order-1/export.json": DATA, "/runs/order-1/export.ndjson": DATA,
-    "/runs/order-1/export.py": DATA,
+    "/runs/order-1/export.py": DATA, "/runs/order-1/fork": PAGE, "/runs/order-1/fork.json": DATA,
     "/bulk": PAGE, "/bulk/1": PAGE, "/bulk/new": PAGE, "/bulk.json": DATA, "/bulk/1.json": DATA, "/bulk/new.json": DATA,
 }  # fmt: skip
 VERBS = {
@@ -40,11 +40,11 @@ VERBS = {
 }  # fmt: skip
 """A run for each verb, and what its form is answered with: nothing is running to be evicted."""
 START, LOGIN, RESOLVE = "/workflows/checkout/start", "/login", "/runs/order-2/e/3/resolve"
-TAGS = "/runs/order-1/tags"
+TAGS, FORK = "/runs/order-1/tags", "/runs/order-1/fork"
 BULK = ("/bulk", "/bulk.json", "/bulk/1/stop", "/bulk/1/stop.json")
 WRITES = (
     *VERBS, *(f"{verb}.json" for verb in VERBS), "/theme", "/kill", LOGIN, START, f"{START}.json", RESOLVE, f"{RESOLVE}.json",
-    TAGS, f"{TAGS}.json",
+    "/apply", "/apply.json", TAGS, f"{TAGS}.json", FORK, f"{FORK}.json",
     *BULK,
 )  # fmt: skip
 NAVIGATES: Headers = (("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document"))

@@ -17,9 +17,10 @@ from flowkit.core.change import Change
 from flowkit.drivers.base import GuardFailed
 from flowkit.testing import Lab, SimulatedCrash
 from tests.model.reference import DONE_SECONDS, SLEEP_SECONDS, Reference
+from tests.postgres.server import emptied_database
 from tests.torture.trials import BRIEF, CI, LONG, Torture
 
-EXAMPLES = {"memory": 25, "sqlite": 5}
+EXAMPLES = {"memory": 25, "sqlite": 5, "postgres": 2}
 STEPS = 100 if LONG else 50
 NEVER = 1_000_000_000
 
@@ -57,14 +58,14 @@ def modelled() -> list[str]:
 
 
 class Modelled(RuleBasedStateMachine):
-    """The rules. `file` None: a store in memory."""
+    """The rules, over a store in memory."""
 
-    sqlite = False
+    def new_lab(self) -> Lab:
+        return Lab()
 
     @initialize()
     def open(self) -> None:
-        self.folder = tempfile.TemporaryDirectory() if self.sqlite else None
-        self.lab = Lab(Path(self.folder.name) / "m.db") if self.folder is not None else Lab()
+        self.lab = self.new_lab()
         self.lab.client.driver.retain(dict.fromkeys(("completed", "failed", "cancelled"), 1.0))
         self.start()
 
@@ -76,8 +77,6 @@ class Modelled(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.lab.close()
-        if self.folder is not None:
-            self.folder.cleanup()
 
     @rule()
     def run_once(self) -> None:
@@ -209,12 +208,27 @@ class Modelled(RuleBasedStateMachine):
 class ModelledInSQLite(Modelled):
     """The same over a file."""
 
-    sqlite = True
+    def new_lab(self) -> Lab:
+        self.folder = tempfile.TemporaryDirectory()
+        return Lab(Path(self.folder.name) / "m.db")
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.folder.cleanup()
+
+
+class ModelledInPostgres(Modelled):
+    """The same over a server."""
+
+    def new_lab(self) -> Lab:
+        return Lab(emptied_database())
 
 
 @pytest.mark.torture
 @pytest.mark.timeout(7200 if LONG or CI else 90)
-@pytest.mark.parametrize(("store", "machine"), [("memory", Modelled), ("sqlite", ModelledInSQLite)])
+@pytest.mark.parametrize(
+    ("store", "machine"), [("memory", Modelled), ("sqlite", ModelledInSQLite), ("postgres", ModelledInPostgres)]
+)
 def test_a_run_is_always_as_the_model_says(torture: Torture, store: str, machine: type[Modelled]) -> None:
     """Statuses, entries, inbox, timers and output after every single act. A trial is a few examples from one seed."""
     rules = settings(

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from flowkit.engine.threads import LoopThread
+from flowkit.settings import Settings
 from tests.torture.simulation.play import play
 
 
@@ -16,7 +17,7 @@ def test_the_history_of_seed_13731_keeps_every_promise() -> None:
 
 
 def test_what_is_done_at_once_on_the_loop_waits_for_no_turn_of_it() -> None:
-    loop, order, done = LoopThread(), [], threading.Event()
+    loop, order, done = LoopThread(Settings()), [], threading.Event()
 
     def on_the_loop() -> None:
         loop.call(lambda: order.append("soon"))

@@ -206,7 +206,7 @@ def test_a_request_brings_the_answer(fk: Flowkit) -> None:
 
 def test_an_answer_of_this_process_is_heard_of_without_looking_for_it(fk: Flowkit, monkeypatch: pytest.MonkeyPatch) -> None:
     run = fk.start("r", answers)
-    monkeypatch.setattr("flowkit.client.waits.LOOK_SECONDS", 3_600.0)
+    monkeypatch.setattr(fk.desk.bulletin, "look", 3_600.0)
 
     assert run.request("question", 41, timeout=5) == 42
 

@@ -55,7 +55,7 @@ class Evicting(StoreRecorder):
 
     def __init__(self, fk: Flowkit, run: int, heard: threading.Event) -> None:
         house = fk.house
-        super().__init__(run, house.driver, house.writer, house.clock, house.sink)
+        super().__init__(run, house.driver, house.writer, house.clock, house.sink, house.lease, retry=house.settings.write_retry)
         self._fk = fk
         self._heard = heard
 

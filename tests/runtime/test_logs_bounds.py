@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,15 +16,21 @@ import pytest
 import flowkit
 from flowkit import aio, step, workflow
 from flowkit.client import Flowkit
+from flowkit.client.reader import Reader
 from flowkit.core.line import Line
-from flowkit.drivers.base import Log, Op, Result
+from flowkit.drivers.base import Log, Op, Result, Started
 from flowkit.drivers.memory import MemoryDriver
+from flowkit.drivers.sqlite import SQLiteDriver
 from flowkit.errors import StoreError
-from flowkit.runtime.capture import MOST_CHARACTERS, MOST_LINES
+from flowkit.settings import Settings
+from tests.drivers import ops
 from tests.runtime.logged import charge, kept, log, order, texts, work
 from tests.runtime.waiting import until
 
 pytestmark = pytest.mark.usefixtures("talkative")
+
+MOST_LINES = Settings().log_lines
+MOST_CHARACTERS = Settings().log_characters
 
 
 # --- bounds ---------------------------------------------------------------------------------------------------------
@@ -68,6 +75,49 @@ def test_the_attempts_of_a_step_share_its_thousand_lines(path: Path) -> None:
     found = kept(path)
     assert len(found) == MOST_LINES + 1
     assert "800 lines were dropped" in texts(found)[-1]
+
+
+def test_of_a_run_no_more_lines_are_kept_than_the_setting_says(path: Path) -> None:
+    @step
+    def chatty(turn: int) -> None:
+        for n in range(100):
+            log.info("turn %d, line %d", turn, n)
+
+    @workflow
+    def talks_on(turns: int) -> None:
+        for turn in range(turns):
+            chatty(turn)
+
+    work(path, talks_on, 10, settings=Settings(log_run_lines=150))
+
+    found = texts(kept(path))
+    assert len(found) == 150
+    assert found[0] == "turn 8, line 50"
+    assert found[-1] == "turn 9, line 99"
+    with flowkit.open(path, worker=False) as fk:
+        row = fk.driver.get("r")
+        assert row is not None
+        assert Reader(fk).dropped_lines(row.seq) == 850
+
+
+def test_a_run_that_logs_for_ever_does_not_make_the_file_larger(path: Path) -> None:
+    """What ten million lines would do, at a bound so low that thirty thousand show it."""
+    with closing(SQLiteDriver(path, "process")) as driver:
+        (started,) = driver.write([ops.start("r")], 0.0)
+        assert isinstance(started, Started)
+        sizes = []
+        for turn in range(150):
+            lines = [Line(seq=turn * 200 + n, at=0.0, location=f"chatty#{turn}", text=b"x" * 100) for n in range(1, 201)]
+            driver.write([Log(run=started.run, lines=lines, most=1_000)], 0.0)
+            sizes.append(pages(path))
+
+    assert max(sizes[30:]) <= max(sizes[:30]) + 4
+    assert texts(kept(path))[-1] == "x" * 100
+
+
+def pages(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as db:
+        return int(db.execute("PRAGMA page_count").fetchone()[0])
 
 
 def test_a_long_text_is_cut_in_the_middle(path: Path) -> None:

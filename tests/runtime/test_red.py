@@ -11,6 +11,7 @@ import pytest
 from flowkit import step, workflow
 from flowkit.client import Flowkit
 from flowkit.errors import StoreError
+from flowkit.settings import Settings
 from tests.drivers.flaky import Flaky, Listener
 from tests.drivers.ops import start
 from tests.runtime.waiting import until
@@ -19,14 +20,13 @@ FOR_EVER = ["no"] * 1_000_000
 
 
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Flaky:
-    monkeypatch.setattr("flowkit.drivers.writer.RETRY_SECONDS", 0.05)
+def store() -> Flaky:
     return Flaky()
 
 
 @pytest.fixture
 def fk(store: Flaky) -> Iterator[Flowkit]:
-    with Flowkit(store, patience_seconds=0.1, grace=0.2) as opened:
+    with Flowkit(store, patience_seconds=0.1, grace=0.2, settings=Settings(write_retry=0.05)) as opened:
         yield opened
         store.plan = []
 
@@ -149,7 +149,7 @@ def test_a_run_that_cannot_be_loaded_takes_no_other_along() -> None:
 
 @pytest.mark.parametrize("flow", [plain, awaited])
 def test_closing_ends_although_the_store_fails(store: Flaky, flow: Callable[[Gate], Any]) -> None:
-    fk = Flowkit(store, patience_seconds=0.1, grace=0.2)
+    fk = Flowkit(store, patience_seconds=0.1, grace=0.2, settings=Settings(write_retry=0.05))
     gates = [Gate() for _ in range(5)]
     for number, gate in enumerate(gates):
         fk.start(f"r-{number}", flow(gate))
@@ -165,7 +165,7 @@ def test_closing_ends_although_the_store_fails(store: Flaky, flow: Callable[[Gat
 
 
 def test_closing_ends_although_a_result_cannot_be_written(store: Flaky) -> None:
-    fk = Flowkit(store, patience_seconds=0.1, grace=0.2)
+    fk = Flowkit(store, patience_seconds=0.1, grace=0.2, settings=Settings(write_retry=0.05))
     gate = Gate()
 
     @step

@@ -10,9 +10,11 @@ import flowkit
 from flowkit import HistoryDiverged, Workflow, receive, step, workflow
 from flowkit.client import Flowkit
 from flowkit.drivers import open_driver
-from flowkit.drivers.base import Start
-from flowkit.runtime import worker as runtime_worker
+from flowkit.drivers.base import Start, WorkerInfo
+from flowkit.drivers.sqlite import SQLiteDriver
+from flowkit.errors import StoreBusy
 from flowkit.runtime.worker import Worker
+from flowkit.settings import Settings
 from tests.runtime.waiting import until
 
 
@@ -147,8 +149,8 @@ def other_code() -> Workflow[[], str]:
 
 
 def test_a_blocked_run_is_tried_once_with_each_new_code(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime_worker, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(runtime_worker, "REAP_SECONDS", 0.01)
+    monkeypatch.setenv("FLOWKIT_BEAT", "50ms")
+    monkeypatch.setenv("FLOWKIT_REAP", "10ms")
     with flowkit.open(path, workflows=[first_code()]) as fk:
         run = fk.start("r", first_code())
         until(lambda: run.status() == "sleeping")
@@ -175,8 +177,8 @@ def beats(fk: Flowkit) -> float:
 
 
 def test_async_code_that_blocks_the_loop_does_not_lose_the_lease(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime_worker, "BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(runtime_worker, "REAP_SECONDS", 0.01)
+    monkeypatch.setenv("FLOWKIT_BEAT", "50ms")
+    monkeypatch.setenv("FLOWKIT_REAP", "10ms")
     blocked, door = threading.Event(), threading.Event()
 
     @workflow
@@ -222,6 +224,36 @@ def test_a_worker_declared_dead_joins_anew_and_its_runs_go_on(path: Path) -> Non
         assert run.result(timeout=5) == 1
         assert fk.worker.id > before
         assert [entry.output for entry in run.history()] == [1]
+
+
+@workflow(name="at_once")
+def at_once() -> str:
+    return "done"
+
+
+class Shaky(SQLiteDriver):
+    """Refuses to let a worker join `refusals` times."""
+
+    refusals = 0
+
+    def join(self, worker: WorkerInfo, now: float) -> int:
+        if self.refusals:
+            self.refusals -= 1
+            raise StoreBusy("the lock was not free")
+        return super().join(worker, now)
+
+
+def test_a_worker_that_cannot_join_anew_at_once_tries_again(path: Path) -> None:
+    store = Shaky(path)
+    with Flowkit(store, workflows=[at_once], settings=Settings(poll=0.05)) as fk:
+        before = fk.worker.id
+        store.refusals = 2
+        open_driver(path).reap(fk.house.clock.now(), dead=[before])
+        until(lambda: fk.worker.id > before)
+        with flowkit.open(path, worker=False) as client:
+            run = client.start("r", at_once)
+
+            assert run.result(timeout=5) == "done"
 
 
 def test_an_interrupt_from_the_keyboard_in_a_body_stops_the_worker(path: Path) -> None:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +18,9 @@ from typing import Any
 from flowkit.core.entry import Entry, Message
 from flowkit.core.run import TERMINAL
 from flowkit.drivers.base import BodyRef, Driver, RunQuery, RunView
-from flowkit.drivers.sqlite import SQLiteDriver
 from flowkit.errors import FlowkitError
 from tests.torture.log import Logged, read_log
+from tests.torture.stores import Database, ask, opened, sound
 
 __all__ = ["Workflows", "check", "check_store", "contained", "digest"]
 
@@ -51,14 +49,14 @@ def digest(tokens: list[str]) -> str:
 
 
 def check(
-    database: Path, log: Path, workflows: Workflows | None = None, *, stderr: str = "", now: float | None = None
+    database: Database, log: Path, workflows: Workflows | None = None, *, stderr: str = "", now: float | None = None
 ) -> list[str]:
-    """All violations, C1 to C10, of a SQLite file that nobody has open."""
+    """All violations, C1 to C10, of a database that nobody has open."""
     logged = read_log(log)
     try:
-        driver = SQLiteDriver(database)
+        driver = opened(database)
     except FlowkitError as error:
-        return [f"C9: the file cannot be opened: {error}"]
+        return [f"C9: it cannot be opened: {error}"]
     try:
         found = check_store(driver, logged, workflows, now=time.time() if now is None else now)
     finally:
@@ -306,21 +304,19 @@ def _ended_well(driver: Driver, views: Mapping[str, RunView], known: Workflows) 
                 yield f"C3: {run} ended with {output!r}, and its tokens make {wanted!r}"
 
 
-def _whole(database: Path) -> Iterator[str]:
-    """C9: the file is sound, and its counters fit its rows."""
-    with closing(sqlite3.connect(database)) as connection:
-        verdicts = [row[0] for row in connection.execute("PRAGMA integrity_check")]
-        if verdicts != ["ok"]:
-            yield f"C9: integrity_check says {verdicts[:5]}"
-        for sql, fault in _COUNTS.items():
-            if rows := connection.execute(sql).fetchall():
-                yield f"C9: {fault}: {rows[:5]}"
+def _whole(database: Database) -> Iterator[str]:
+    """C9: the store is sound, and its counters fit its rows."""
+    if verdicts := sound(database):
+        yield f"C9: integrity_check says {verdicts[:5]}"
+    for sql, fault in _COUNTS.items():
+        if rows := ask(database, sql):
+            yield f"C9: {fault}: {rows[:5]}"
 
 
 _OF_RUNS = ("entries", "archive", "run_io", "run_tags", "inbox", "keys", "attempts", "replies", "steering")
 _COUNTS = {
     "SELECT id, entries FROM runs r WHERE entries < (SELECT max(seq) FROM (SELECT seq FROM entries WHERE run = r.seq "
-    "UNION ALL SELECT seq FROM archive WHERE run = r.seq))": "an entry beyond the counter",
+    "UNION ALL SELECT seq FROM archive WHERE run = r.seq) AS given)": "an entry beyond the counter",
     "SELECT id, inbox FROM runs r WHERE inbox < (SELECT max(seq) FROM inbox WHERE run = r.seq)": "a message beyond the counter",
     "SELECT id, seen, inbox FROM runs WHERE seen > inbox": "a run that has seen more messages than came",
     "SELECT id, owes FROM runs r WHERE status <> 'completed' AND owes <> "

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from flowkit.clock import SystemClock
 from flowkit.core.change import Change
 from flowkit.core.entry import Entry
-from flowkit.drivers.base import Done, Duplicate, Lost, Op, Result, Send, Sent, Start, Started, Steer, Steered, WorkerInfo
+from flowkit.drivers.base import Done, Driver, Duplicate, Lost, Op, Result, Send, Sent, Start, Started, Steer, Steered, WorkerInfo
 from flowkit.drivers.sqlite import SQLiteDriver
 from flowkit.drivers.writer import Writer
 from flowkit.errors import StoreError
@@ -31,7 +31,7 @@ NUMBERS = 40
 KINDS = ("start", "change", "send", "steer")
 
 
-def operation(number: int, driver: SQLiteDriver) -> tuple[str, Op]:
+def operation(number: int, driver: Driver) -> tuple[str, Op]:
     """The operation of this number: each run is started, gets an entry and a message, and is paused. Its kind goes with it."""
     run, kind = f"run-{number // 4}", KINDS[number % 4]
     row = driver.get(run)
@@ -48,7 +48,7 @@ def operation(number: int, driver: SQLiteDriver) -> tuple[str, Op]:
             return kind, Steer(run=run, verb="pause", op=f"op-{run}")
 
 
-def is_there(driver: SQLiteDriver, number: int) -> bool:
+def is_there(driver: Driver, number: int) -> bool:
     """Whether the operation of this number has been carried out."""
     run = driver.get(f"run-{number // 4}")
     if run is None:

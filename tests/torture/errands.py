@@ -22,20 +22,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import flowkit.drivers.connections
-import flowkit.drivers.sqlite_work
-import flowkit.drivers.writer
-import flowkit.runtime.worker
 from flowkit import Run, aio, join, receive, step, workflow
 from flowkit.client import Flowkit
 from flowkit.core.entry import Entry
-from flowkit.drivers.base import Op, Result, RunQuery
+from flowkit.drivers.base import Driver, Op, Result, RunQuery
 from flowkit.errors import StoreError
 from flowkit.primitives.info import run_info
+from flowkit.settings import Settings
 from tests.torture.checker import Workflows, digest
-from tests.torture.log import Log, LoggingDriver
+from tests.torture.log import Log, Logging, LoggingDriver
 
-__all__ = ["ERRANDS", "REFUSED", "UNENDED", "ErrandDriver", "aerrand", "errand", "main", "note_to", "use_log"]
+__all__ = ["ERRANDS", "REFUSED", "UNENDED", "ErrandDriver", "Noting", "aerrand", "errand", "main", "note_to", "use_log"]
 
 UNENDED = 2
 """Exit code: not every run had ended when the time was up."""
@@ -171,8 +168,8 @@ ERRANDS = Workflows(outputs={"errand": partial(_output_of, "work"), "aerrand": p
 # --- the store ----------------------------------------------------------------------------------------------------------
 
 
-class ErrandDriver(LoggingDriver):
-    """Notes when a write failed, and when the next one succeeded."""
+class Noting(Logging):
+    """Before a driver class: notes when a write failed, and when the next one succeeded."""
 
     failing = False
 
@@ -187,6 +184,10 @@ class ErrandDriver(LoggingDriver):
             self.failing = False
             self.log.write("note", "green", "-", time.monotonic())
         return results
+
+
+class ErrandDriver(Noting, LoggingDriver):
+    """A SQLite file that logs and notes."""
 
 
 # --- the clients --------------------------------------------------------------------------------------------------------
@@ -276,14 +277,11 @@ def main(
     options = _options(arguments)
     logging.basicConfig(filename=f"{options.log}.text", level=logging.INFO)
     use_log(Log(options.log))
-    flowkit.drivers.writer.RETRY_SECONDS = options.retry
-    flowkit.runtime.worker.BEAT_SECONDS = 0.5
-    flowkit.drivers.sqlite_work.ADOPT_AFTER_SECONDS = 0.5
-    flowkit.drivers.connections._RESERVE_SECONDS = options.retry
+    settings = Settings(write_retry=options.retry, reserve=options.retry, beat=0.5, adopt_after=0.5, grace=GRACE_SECONDS)
     try:
-        driver = ErrandDriver(options.database, options.durability, busy_seconds=5.0)
+        driver = ErrandDriver(options.database, options.durability, busy_seconds=5.0, settings=settings)
         prepare(driver, _log, checkpoint=options.checkpoint)
-        fk = Flowkit(driver, patience_seconds=options.patience, workflows=[errand, aerrand], grace=GRACE_SECONDS)
+        fk = Flowkit(driver, patience_seconds=options.patience, workflows=[errand, aerrand], settings=settings)
     except StoreError as error:
         _log.write("note", "refused", type(error).__name__, time.monotonic())
         return REFUSED
@@ -296,7 +294,7 @@ def main(
     return 0 if done else UNENDED
 
 
-def unended(driver: LoggingDriver) -> list[str]:
+def unended(driver: Driver) -> list[str]:
     """Runs that have not ended."""
     rows = driver.runs(RunQuery(limit=1_000))
     return [row.id for row in rows if row.status not in ("completed", "failed", "cancelled")]

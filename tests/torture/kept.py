@@ -6,23 +6,22 @@ nothing is there that no body gave, and the file is whole.
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from flowkit.client import Flowkit
 from flowkit.drivers.base import RunQuery, RunView
-from flowkit.drivers.sqlite import SQLiteDriver
 from tests.torture import errands
-from tests.torture.log import Log, Logged, LoggingDriver, read_log
+from tests.torture.log import Log, Logged, logging_driver, read_log
+from tests.torture.stores import Database, ask, opened, sound
 
 __all__ = ["kept", "resumed", "views_of", "whole"]
 
 CALM_SECONDS = 20.0
 
 
-def kept(database: Path, log: Path) -> list[str]:
+def kept(database: Database, log: Path) -> list[str]:
     """Violations of: what was acknowledged or seen is there, what is there was given by a body, and the file is whole."""
     logged = read_log(log)
     views = views_of(database)
@@ -30,9 +29,9 @@ def kept(database: Path, log: Path) -> list[str]:
     return [*found, *whole(database)]
 
 
-def views_of(database: Path) -> dict[str, RunView]:
+def views_of(database: Database) -> dict[str, RunView]:
     """Every run as a worker would load it; that checks every checksum."""
-    driver = SQLiteDriver(database)
+    driver = opened(database)
     try:
         views = {}
         for row in driver.runs(RunQuery(limit=10_000)):
@@ -44,7 +43,7 @@ def views_of(database: Path) -> dict[str, RunView]:
         driver.close()
 
 
-def _acknowledged(logged: Logged, views: dict[str, RunView], database: Path) -> Iterator[str]:
+def _acknowledged(logged: Logged, views: dict[str, RunView], database: Database) -> Iterator[str]:
     for run in logged.started:
         if run not in views:
             yield f"C1: the start of {run} was acknowledged and is gone"
@@ -61,13 +60,9 @@ def _acknowledged(logged: Logged, views: dict[str, RunView], database: Path) -> 
             yield f"C1: commit {max(commits)[0]} of run number {seq} was acknowledged, and its head is {heads.get(seq)}"
 
 
-def _keys(database: Path) -> set[tuple[int, str]]:
+def _keys(database: Database) -> set[tuple[int, str]]:
     """Messages by run and the key that they were sent with, whether taken or not."""
-    connection = sqlite3.connect(database)
-    try:
-        return set(connection.execute("SELECT run, key FROM keys"))
-    finally:
-        connection.close()
+    return {(run, key) for run, key in ask(database, "SELECT run, key FROM keys")}
 
 
 def _seen(logged: Logged, views: dict[str, RunView]) -> Iterator[str]:
@@ -91,35 +86,26 @@ def _given(logged: Logged, views: dict[str, RunView]) -> Iterator[str]:
                 yield f"C2: {run} recorded {entry.output!r} at {entry.location}, which no body gave: {ran}"
 
 
-def whole(database: Path) -> Iterator[str]:
-    """C9: the file is sound, and its counters fit its rows."""
-    connection = sqlite3.connect(database)
-    try:
-        for (verdict,) in connection.execute("PRAGMA integrity_check"):
-            if verdict != "ok":
-                yield f"C9: integrity_check says {verdict}"
-        for run, entries, last in connection.execute(
-            "SELECT id, entries, (SELECT max(seq) FROM entries WHERE run = r.seq) FROM runs r"
-        ):
-            if last is not None and last > entries:
-                yield f"C9: {run} has entry {last} and counts {entries}"
-        for run, inbox, last in connection.execute(
-            "SELECT id, inbox, (SELECT max(seq) FROM inbox WHERE run = r.seq) FROM runs r"
-        ):
-            if last is not None and last > inbox:
-                yield f"C9: {run} has message {last} and counts {inbox}"
-        for table in ("entries", "inbox", "keys", "run_io"):
-            if orphans := connection.execute(f"SELECT run FROM {table} WHERE run NOT IN (SELECT seq FROM runs)").fetchall():
-                yield f"C9: {table} of no run: {orphans[:5]}"
-    finally:
-        connection.close()
+def whole(database: Database) -> Iterator[str]:
+    """C9: the store is sound, and its counters fit its rows."""
+    for verdict in sound(database):
+        yield f"C9: integrity_check says {verdict}"
+    for run, entries, last in ask(database, "SELECT id, entries, (SELECT max(seq) FROM entries WHERE run = r.seq) FROM runs r"):
+        if last is not None and last > entries:
+            yield f"C9: {run} has entry {last} and counts {entries}"
+    for run, inbox, last in ask(database, "SELECT id, inbox, (SELECT max(seq) FROM inbox WHERE run = r.seq) FROM runs r"):
+        if last is not None and last > inbox:
+            yield f"C9: {run} has message {last} and counts {inbox}"
+    for table in ("entries", "inbox", "keys", "run_io"):
+        if orphans := ask(database, f"SELECT run FROM {table} WHERE run NOT IN (SELECT seq FROM runs)"):
+            yield f"C9: {table} of no run: {orphans[:5]}"
 
 
-def resumed(database: Path, log: Path) -> list[str]:
+def resumed(database: Database, log: Path) -> list[str]:
     """Send every run its message, let a worker of this process end them all; those that did not end."""
-    driver = LoggingDriver(database)
-    driver.log = Log(log)
-    errands.use_log(driver.log)
+    lines = Log(log)
+    driver = logging_driver(database, lines)
+    errands.use_log(lines)
     fk = Flowkit(driver, workflows=[errands.errand, errands.aerrand])
     try:
         driver.reap(time.time())  # with nothing to do the worker may leave before it looks
@@ -131,4 +117,4 @@ def resumed(database: Path, log: Path) -> list[str]:
         return [f"C8: {run} is {fk.get(run).status()} {CALM_SECONDS:g} s after the fault" for run in left]
     finally:
         fk.close()
-        driver.log.close()
+        lines.close()

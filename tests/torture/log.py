@@ -22,13 +22,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowkit.core.change import Change
-from flowkit.drivers.base import Claimed, Done, Op, Result
+from flowkit.drivers.base import Claimed, Done, Driver, Op, Result
 from flowkit.drivers.sqlite import SQLiteDriver
+from tests.torture.stores import BRISK, Database, is_server
 
-__all__ = ["Cancelled", "Log", "Logged", "Logging", "LoggingDriver", "read_log"]
+__all__ = ["Cancelled", "Log", "Logged", "Logging", "LoggingDriver", "logging_driver", "read_log"]
 
 if TYPE_CHECKING:
     _Wrapped = SQLiteDriver
@@ -72,6 +73,19 @@ class Logging(_Wrapped):
 
 class LoggingDriver(Logging, SQLiteDriver):
     """A SQLite file that logs."""
+
+
+def logging_driver(database: Database, log: Log, **options: Any) -> Driver:
+    """A driver of either kind that logs."""
+    if is_server(database):
+        from tests.torture.logging_server import LoggingServer
+
+        server = LoggingServer(str(database), **({"settings": BRISK} | options))
+        server.log = log
+        return server
+    file = LoggingDriver(database, **options)
+    file.log = log
+    return file
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ def _mutated(mutant: Mutant, folder: Path) -> Path:
 
 _SQLITE, _KV = "flowkit/drivers/sqlite_write.py", "flowkit/drivers/kv_write.py"
 _STATEMENTS = "flowkit/drivers/sqlite_change.py"
+_CONNECTIONS, _CHANGE = "flowkit/drivers/postgres_connections.py", "flowkit/drivers/postgres_change.py"
 _COMPARED = "if row.epoch != change.epoch or row.head != change.head:"
 _COMPARED_KV = "if (row.epoch, row.head) != (change.epoch, change.head):"
 _FENCE = '_FENCE = "WHERE seq = ? AND epoch = ? AND head = ?"'
@@ -246,7 +247,7 @@ MUTANTS = (
     Mutant(
         "the clock is looked at only when a timer was due", "F9", "tests/torture/test_clock_jumps.py",
         (
-            Edit("flowkit/runtime/worker.py", "\nPOLL_SECONDS = 1.0", "\nPOLL_SECONDS = 60.0"),
+            Edit("flowkit/settings.py", 'poll: float = _time("worker", 1.0', 'poll: float = _time("worker", 60.0'),
         ),
         long=True,
     ),
@@ -264,6 +265,41 @@ MUTANTS = (
             Edit("flowkit/drivers/gate.py", "os.register_at_fork(after_in_child=_close_inherited)", "pass"),
         ),
         only="forks",
+        long=True,
+    ),
+    Mutant(
+        "the id of a message over a network is not compared", "F12", "tests/torture/test_network.py",
+        (
+            Edit(
+                _SQLITE, "key = message_key(op.message_id) if op.key is None else stored_key(op.key)",
+                "key = None if op.key is None else stored_key(op.key)",
+            ),
+        ),
+        only="cut_anywhere",
+    ),
+    Mutant(
+        "a COMMIT that got no answer is taken for none", "F12", "tests/torture/test_network.py",
+        (
+            Edit(
+                _CONNECTIONS, 'raise translated(error, self.name, "unknown") from error\n        return result',
+                "raise translated(error, self.name) from error\n        return result",
+            ),
+            Edit(
+                _CONNECTIONS, 'raise translated(error, self.name, "unknown") from error\n            time.sleep',
+                "raise translated(error, self.name) from error\n            time.sleep",
+            ),
+        ),
+        only="cut_anywhere",
+        long=True,
+    ),
+    Mutant(
+        "the epoch is not compared on a server", "F3", "tests/torture/test_zombies.py",
+        (
+            Edit(_SQLITE, _COMPARED, "if row.head != change.head:"),
+            Edit(_CHANGE, "r.seq = b.run AND r.epoch = b.epoch AND", "r.seq = b.run AND"),
+            Edit(_CHANGE, "seq = %(run)s AND epoch = %(epoch)s AND", "seq = %(run)s AND"),
+        ),
+        only="server",
         long=True,
     ),
 )  # fmt: skip

@@ -1,10 +1,11 @@
-"""A kill storm: workers on one file, killed with SIGKILL at random moments while runs are under way.
+"""A kill storm: workers on one database, killed with SIGKILL at random moments while runs are under way.
 
     python -m tests.torture.storm DATABASE LOG --seed 7 --kills 100
 
-The workers are forked from this process, which has imported everything and opened nothing, so that a new one is at work
-within milliseconds. Clients, which nobody kills, start runs, send them messages and cancel some. All randomness comes from
-the seed. When the storm is over the last workers end every run in peace.
+DATABASE is a file or a URL; on a server death shows only when a lease runs out, so there workers live longer. They are forked
+from this process, which has imported everything and opened nothing, so that a new one is at work within milliseconds.
+Clients, which nobody kills, start runs, send them messages and cancel some. All randomness comes from the seed. When the
+storm is over the last workers end every run in peace.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
 from pathlib import Path
 
 from flowkit import (
@@ -41,12 +41,14 @@ from flowkit.core.entry import Entry
 from flowkit.core.run import TERMINAL
 from flowkit.primitives.info import run_info
 from tests.torture.checker import Workflows, digest
-from tests.torture.log import Log, LoggingDriver
+from tests.torture.log import Log, logging_driver
+from tests.torture.stores import BRISK, ask, is_server
 
-__all__ = ["WORKFLOWS", "astorm", "main", "open_logged", "serve", "storm", "use_log"]
+__all__ = ["WORKFLOWS", "astorm", "main", "open_logged", "serve", "storm", "use_log", "visit"]
 
 WORKERS = (1, 4)
 SECONDS_ALIVE = (0.03, 0.4)
+SECONDS_ALIVE_ON_A_SERVER = (0.1, 2.0)
 SECONDS_OF_A_BODY = 0.12
 SECONDS_OF_PEACE = 30.0
 NOTES = 12
@@ -208,9 +210,7 @@ WORKFLOWS = Workflows(
 
 def open_logged(database: str, *, worker: bool) -> Flowkit:
     """A handle whose commits and claims go to the log."""
-    driver = LoggingDriver(database)
-    driver.log = _log
-    return Flowkit(driver, worker=worker)
+    return Flowkit(logging_driver(database, _log), worker=worker, settings=BRISK if is_server(database) else None)
 
 
 def _forked(work: Callable[[], None]) -> int:
@@ -227,7 +227,7 @@ def _forked(work: Callable[[], None]) -> int:
         os._exit(code)
 
 
-def _visit(database: str, wave: int, chance: random.Random) -> None:
+def visit(database: str, wave: int, chance: random.Random) -> None:
     """A client: starts a wave of runs, sends to those that wait, some messages twice, and cancels the doomed ones."""
     flows = {"storm": storm, "astorm": astorm, "post": post, "doomed": doomed}
     with open_logged(database, worker=False) as fk:
@@ -286,6 +286,7 @@ class Storm:
     def __init__(self, database: str, seed: int, blow: signal.Signals) -> None:
         self.database = database
         self.signal = blow
+        self.alive = SECONDS_ALIVE_ON_A_SERVER if is_server(database) else SECONDS_ALIVE
         self.chance = random.Random(seed)
         self.size = self.chance.randint(*WORKERS)
         self.workers: list[int] = []
@@ -296,7 +297,7 @@ class Storm:
         """Kill `kills` times. When all runs have ended, more are started."""
         for _ in range(kills):
             self._fill()
-            time.sleep(self.chance.uniform(*SECONDS_ALIVE))
+            time.sleep(self.chance.uniform(*self.alive))
             if self._unended() == 0:
                 self.begin()
             victim = self.workers.pop(self.chance.randrange(len(self.workers)))
@@ -309,7 +310,7 @@ class Storm:
     def begin(self) -> None:
         """Start a wave of runs, and leave the client to its errands."""
         wave, chance = self.wave, random.Random(self.chance.random())
-        self.clients.append(_forked(lambda: _visit(self.database, wave, chance)))
+        self.clients.append(_forked(lambda: visit(self.database, wave, chance)))
         self.wave += 1
         end = time.monotonic() + SECONDS_OF_PEACE
         while self._count("SELECT count(*) FROM runs") < RUNS * self.wave:
@@ -348,10 +349,9 @@ class Storm:
         return int(self._ask(sql)[0][0])
 
     def _ask(self, sql: str, *values: object) -> list[tuple[int, ...]]:
-        """Asked on a connection that is closed again before the next fork. Before the first client there is no table."""
+        """Before the first client a file has no table."""
         try:
-            with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
-                return connection.execute(sql, values).fetchall()
+            return ask(self.database, sql, *values)
         except sqlite3.OperationalError:
             return [(0,)]
 
@@ -359,14 +359,14 @@ class Storm:
 def main(arguments: list[str] | None = None) -> int:
     """The storm; 0 if every run ended."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("database", type=Path)
+    parser.add_argument("database", help="a file or a URL")
     parser.add_argument("log", type=Path)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--gently", action="store_true", help="with SIGTERM")
     options = parser.parse_args(arguments)
     use_log(Log(options.log))
-    weather = Storm(str(options.database), options.seed, signal.SIGTERM if options.gently else signal.SIGKILL)
+    weather = Storm(options.database, options.seed, signal.SIGTERM if options.gently else signal.SIGKILL)
     weather.begin()
     weather.blow(options.kills)
     return 0 if weather.calm() else 1

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from flowkit.drivers import open_driver, writer
+from flowkit.drivers import open_driver
 from flowkit.drivers.base import Claim, Driver, Op, Result
 from flowkit.errors import RunConflict, StoreError
+from flowkit.settings import Settings
 from flowkit.testing import Lab, MemoryDriver, SimulatedCrash, Stuck
 from tests.crashing import seen
+from tests.postgres.server import emptied_database
 from tests.torture.scenarios import SCENARIOS, Scenario, scenario
 from tests.torture.trials import LONG, Torture, Trial
 
@@ -76,10 +78,8 @@ class Played:
     again: list[str] = field(default_factory=list)
 
 
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A write that was left without an answer is repeated at once."""
-    monkeypatch.setattr(writer, "RETRY_SECONDS", 0.0)
+AT_ONCE = Settings(write_retry=0)
+"""A write that was left without an answer is repeated at once."""
 
 
 @pytest.mark.torture
@@ -89,6 +89,15 @@ def test_no_single_fault_at_any_call_makes_a_difference(torture: Torture) -> Non
         for trial in fault.trials():
             plans = ({k: mode} for k in range(1, 10_000) for mode in MODES)
             play_all(trial, scenario(trial.seed // STORES), plans)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(14_400 if LONG else 300)
+def test_no_single_fault_at_any_call_makes_a_difference_on_a_server(torture: Torture) -> None:
+    with torture("F1", ci=SCENARIOS, long=SCENARIOS, seconds=8.0) as fault:
+        for trial in fault.trials():
+            plans = ({k: mode} for k in range(1, 10_000) for mode in MODES)
+            play_all(trial, scenario(trial.seed), plans, open_driver(emptied_database()))
 
 
 @pytest.mark.torture
@@ -107,9 +116,11 @@ def test_no_pair_of_faults_makes_a_difference(torture: Torture) -> None:
             play_all(trial, made, pairs if LONG else trial.chance.sample(pairs, 100))
 
 
-def play_all(trial: Trial, made: Scenario, plans: Iterator[dict[int, str]] | list[dict[int, str]]) -> None:
+def play_all(
+    trial: Trial, made: Scenario, plans: Iterator[dict[int, str]] | list[dict[int, str]], server: Driver | None = None
+) -> None:
     """Play the scenario undisturbed, then under each plan as long as it has so many calls; all must come out alike."""
-    with closing(store_of(trial)) as store:
+    with closing(store_of(trial) if server is None else server) as store:
         expected = played(made, store, {}, "undisturbed")
         trial.found(unrecorded(made, expected))
         for number, plan in enumerate(plans):
@@ -152,7 +163,7 @@ def played(made: Scenario, store: Driver, plan: dict[int, str], run: str) -> Pla
     """One play. Each act is repeated until it comes through; what ends the run otherwise is told by its status."""
     faulty: Any = FaultDriver(store, plan)
     acts = made.begin(store, run)
-    with Lab(driver=faulty) as lab:
+    with Lab(driver=faulty, settings=AT_ONCE) as lab:
         for act in acts:
             if not any(come_through(lab, act) for _ in range(PATIENCE)):
                 raise AssertionError(f"{made.name}, {plan}: an act never came through")

@@ -2,12 +2,12 @@
 
     python -m tests.torture.zombies
 
-reads a line `FOLDER SEED` for each trial and answers it with a line of JSON: what happened, and what went wrong. This process
-has imported everything and opened nothing, so that its children are at work within milliseconds.
+reads a line `FOLDER SEED [URL]` for each trial and answers it with a line of JSON: what happened, and what went wrong. This
+process has imported everything and opened nothing, so that its children are at work within milliseconds.
 
 The victim stops itself, so that the place is exact: in a body, before a write, in the transaction with the gate held, or
 after the COMMIT and before anyone is told. The other process takes its runs over, or, since nobody passes the gate then,
-is told that the store is busy.
+is told that the store is busy. On a server, with its rows instead of a gate, nobody is kept waiting.
 """
 
 from __future__ import annotations
@@ -23,21 +23,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import flowkit.drivers.sqlite_work
-import flowkit.runtime.worker
 from flowkit.client import Flowkit
 from flowkit.clock import SystemClock
 from flowkit.core.change import Change
-from flowkit.drivers.base import Lost, Op, Result, Start
+from flowkit.drivers.base import Driver, Lost, Op, Result, Start
 from flowkit.errors import StoreBusy
+from flowkit.settings import Settings
 from tests.torture import errands
-from tests.torture.log import Log
+from tests.torture.log import Log, Logging
+from tests.torture.logging_server import LoggingServer
+from tests.torture.servers import ErrandServer
+from tests.torture.stores import Database, is_server
 
 __all__ = ["PLACES", "main"]
 
 PLACES = ("body", "before", "inside", "after")
 RUNS = 4
 BUSY_SECONDS = 0.3
+SETTINGS = Settings(lease=1.5, beat=0.5, adopt_after=0.5, grace=1.0)
 LONGEST_SECONDS = 20.0
 PASSED_THE_GATE, NOT_BUSY = 4, 5
 
@@ -58,15 +61,10 @@ class _Stop:
             os.kill(self._pid, signal.SIGSTOP)
 
 
-class ZombieDriver(errands.ErrandDriver):
-    """Comes by the places; notes the writes that were lost."""
+class _Zombie(Logging):
+    """Before a driver class: comes by the places; notes the writes that were lost."""
 
     stop: _Stop
-
-    def watch(self) -> None:
-        """Come by `inside` whenever a transaction is about to be committed."""
-        place = self.stop.at
-        self._connections._writer.set_trace_callback(lambda sql: place("inside") if sql == "COMMIT" else None)
 
     def write(self, ops: Sequence[Op], now: float) -> list[Result]:
         self.stop.at("before")
@@ -78,24 +76,58 @@ class ZombieDriver(errands.ErrandDriver):
         return results
 
 
+class ZombieDriver(_Zombie, errands.ErrandDriver):
+    """Over a file."""
+
+    def watch(self) -> None:
+        """Come by `inside` whenever a transaction is about to be committed."""
+        place = self.stop.at
+        self._connections._writer.set_trace_callback(lambda sql: place("inside") if sql == "COMMIT" else None)
+
+
+class ZombieServer(_Zombie, errands.Noting, LoggingServer):
+    """Over a server."""
+
+    def watch(self) -> None:
+        """Come by `inside` whenever a transaction is about to be committed, its rows locked."""
+        connections, place = self.connections, self.stop.at
+        transact = connections.transact
+
+        def stopping(work: Callable[[Any], Any], lane: Any = None) -> Any:
+            def inside(hand: Any) -> Any:
+                result = work(hand)
+                place("inside")
+                return result
+
+            return transact(inside, lane)
+
+        connections.transact = stopping  # type: ignore[method-assign]
+
+
 # --- the two processes --------------------------------------------------------------------------------------------------
 
 
-def _victim(database: Path, log: Log, place: str, number: int) -> int:
+def _victim(database: Database, log: Log, place: str, number: int) -> int:
     stop = _Stop(place, number)
     errands.after_body = lambda: stop.at("body")
-    driver = ZombieDriver(database, busy_seconds=5.0)
+    driver: ZombieServer | ZombieDriver
+    if is_server(database):
+        driver = ZombieServer(str(database), busy_seconds=5.0, settings=SETTINGS)
+        driver.log = log
+    else:
+        driver = ZombieDriver(database, busy_seconds=5.0, settings=SETTINGS)
+        errands.prepare(driver, log, checkpoint=40)
     driver.stop = stop
-    errands.prepare(driver, log, checkpoint=40)
     driver.watch()
-    fk = Flowkit(driver, workflows=[errands.errand, errands.aerrand], grace=1.0)
+    fk = Flowkit(driver, workflows=[errands.errand, errands.aerrand], settings=SETTINGS)
     done = errands.serve(fk, RUNS, LONGEST_SECONDS)
     fk.close()
     return 0 if done else errands.UNENDED
 
 
-def _other(database: Path, log: Log, place: str, orders: int, news: int) -> int:
-    driver = errands.ErrandDriver(database, busy_seconds=BUSY_SECONDS)
+def _other(database: Database, log: Log, place: str, orders: int, news: int) -> int:
+    kind = ErrandServer if is_server(database) else errands.ErrandDriver
+    driver = kind(str(database), busy_seconds=BUSY_SECONDS, settings=SETTINGS)
     driver.log = log
     os.write(news, b"ready")
     victim = int(os.read(orders, 100) or b"0")
@@ -103,7 +135,8 @@ def _other(database: Path, log: Log, place: str, orders: int, news: int) -> int:
         driver.close()
         return 0
     try:
-        if place == "inside":  # whoever takes over writes; but there is nothing to take over as long as the victim joins
+        # Whoever takes over writes; but there is nothing to take over as long as the victim joins.
+        if place == "inside" and not is_server(database):
             driver.purge(SystemClock().now())
             os.write(news, b"passed")
             return PASSED_THE_GATE
@@ -115,13 +148,13 @@ def _other(database: Path, log: Log, place: str, orders: int, news: int) -> int:
         if not told:
             return NOT_BUSY
         os.read(orders, 1)
-    fk = Flowkit(driver, workflows=[errands.errand, errands.aerrand], grace=1.0)
+    fk = Flowkit(driver, workflows=[errands.errand, errands.aerrand], settings=SETTINGS)
     os.read(orders, 1)
     fk.close()
     return 0
 
 
-def _told_busy(driver: errands.ErrandDriver) -> bool:
+def _told_busy(driver: Driver) -> bool:
     op = Start(id="never", workflow="errand", input=b"[]", input_hash="h", start_at=0.0, token="t")
     began = time.monotonic()
     try:
@@ -148,8 +181,9 @@ def _forked(work: Callable[[], int], stderr: Path) -> int:
 
 
 class _Trial:
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, url: str = "") -> None:
         self.chance = random.Random(seed)
+        self.database: Database = url or folder / "errands.db"
         self.folder = folder
         self.place = self.chance.choice(PLACES)
         self.number = self.chance.randrange(1, 25)
@@ -160,7 +194,7 @@ class _Trial:
         self.news = os.pipe()
 
     def play(self) -> dict[str, Any]:
-        database, stderr = self.folder / "errands.db", self.folder / "stderr"
+        database, stderr = self.database, self.folder / "stderr"
         other = _forked(lambda: self._other(database), stderr)
         self._heard()
         victim = _forked(lambda: _victim(database, self.log, self.place, self.number), stderr)
@@ -181,7 +215,7 @@ class _Trial:
         self.log.close()
         return {"place": self.place, "stopped": stopped, "victim": victim, "found": self.found}
 
-    def _other(self, database: Path) -> int:
+    def _other(self, database: Database) -> int:
         os.close(self.orders[1])
         return _other(database, self.log, self.place, self.orders[0], self.news[1])
 
@@ -216,11 +250,13 @@ class _Trial:
 
 def main() -> None:
     """Play what is asked for, until nothing is."""
-    flowkit.runtime.worker.BEAT_SECONDS = 0.5
-    flowkit.drivers.sqlite_work.ADOPT_AFTER_SECONDS = 0.5
     for line in sys.stdin:
-        folder, seed = line.rsplit(maxsplit=1)
-        print(json.dumps(_Trial(Path(folder), int(seed)).play()), flush=True)
+        print(json.dumps(_Trial(*_said(line)).play()), flush=True)
+
+
+def _said(line: str) -> tuple[Path, int, str]:
+    words = line.split()
+    return Path(words[0]), int(words[1]), "".join(words[2:])
 
 
 if __name__ == "__main__":

@@ -33,6 +33,21 @@ class Claims(Case):
         assert claim.code == CODE
         assert self.row().code == "code-2"
 
+    def test_a_claim_brings_along_the_trace_of_the_start(self) -> None:
+        self.start(context="a trace")
+        self.start("other")
+
+        assert {claim.id: claim.context for claim in self.claim().runs} == {"r": "a trace", "other": ""}
+
+    def test_a_claim_brings_along_the_trace_that_the_last_park_gave(self) -> None:
+        hold = self.held(context="a trace")
+        hold.write(status="sleeping", park=Park(wake_at=NOW), context="another")
+        (second,) = self.claim().runs
+        Hold(self.driver, second).write(status="sleeping", park=Park(wake_at=NOW))
+
+        (third,) = self.claim().runs
+        assert (second.context, third.context) == ("another", "another")
+
     def test_the_code_under_which_a_run_began_stays_known(self) -> None:
         hold = self.parked(wake_at=NOW)
         for code in ("code-2", "code-3"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowkit.core.line import Line
+from flowkit.core.line import BOOK, Book, Line, book_in
 from flowkit.drivers.base import LineQuery, Log, Logged, NoRun
 from flowkit.testing.cases.base import NOW, Case
 
@@ -23,8 +23,13 @@ def line(seq: int, **fields: Any) -> Line:
 class Logs(Case):
     """The log of a run."""
 
-    def log_lines(self, *lines: Line, run: str = "r") -> Any:
-        return self.one(Log(run=self.row(run).seq, lines=lines))
+    def log_lines(self, *lines: Line, run: str = "r", most: int = 100_000) -> Any:
+        return self.one(Log(run=self.row(run).seq, lines=lines, most=most))
+
+    def book(self, run: str = "r") -> Book:
+        """How many lines the run has and had."""
+        found = self.driver.lines(LineQuery(run=self.row(run).seq, after=BOOK - 1, before=BOOK + 1))
+        return book_in(found[0] if found else None)
 
     def numbers_of(self, **fields: Any) -> list[int]:
         return [each.seq for each in self.driver.lines(LineQuery(run=self.row().seq, **fields))]
@@ -134,6 +139,69 @@ class Logs(Case):
         self.log_lines(line(2), run="other")
 
         assert self.numbers_of() == [1]
+
+    def test_of_a_run_the_newest_lines_are_kept_and_the_others_counted(self) -> None:
+        self.start()
+        for first in range(1, 1_000, 7):
+            self.log_lines(*(line(seq) for seq in range(first, first + 7)), most=10)
+
+        assert self.numbers_of() == list(range(992, 1_002))
+        assert self.book() == Book(kept=10, dropped=991)
+
+    def test_of_more_lines_at_once_than_are_kept_the_newest_are(self) -> None:
+        self.start()
+
+        self.log_lines(*(line(seq) for seq in range(1, 31)), most=10)
+
+        assert self.numbers_of() == list(range(21, 31))
+        assert self.book() == Book(kept=10, dropped=20)
+
+    def test_a_line_that_is_older_than_all_that_are_kept_makes_room_itself(self) -> None:
+        self.start()
+        self.log_lines(*(line(seq) for seq in range(11, 21)), most=10)
+
+        self.log_lines(line(5), most=10)
+
+        assert self.numbers_of() == list(range(11, 21))
+        assert self.book() == Book(kept=10, dropped=1)
+
+    def test_lines_that_are_written_again_count_once(self) -> None:
+        self.start()
+        for _ in range(3):
+            self.log_lines(line(1), line(2), line(2, text=b"again"), most=2)
+
+        assert self.numbers_of() == [1, 2]
+        assert self.book() == Book(kept=2)
+
+    def test_a_lower_bound_is_reached_by_slices(self) -> None:
+        self.start()
+        self.log_lines(*(line(seq) for seq in range(1, 2_501)))
+
+        left = []
+        for seq in (2_501, 2_502, 2_503):
+            self.log_lines(line(seq), most=10)
+            left.append(self.book())
+
+        assert [book.kept for book in left] == [1_500, 500, 10]
+        assert left[-1].dropped == 2_493
+        assert self.numbers_of() == list(range(2_494, 2_504))
+
+    def test_the_bound_of_a_run_leaves_others_alone(self) -> None:
+        self.start()
+        self.start("other")
+        self.log_lines(line(1), line(2), run="other")
+
+        self.log_lines(line(1), line(2), line(3), most=1)
+
+        assert self.numbers_of() == [3]
+        assert [each.seq for each in self.driver.lines(LineQuery(run=self.row("other").seq))] == [1, 2]
+        assert self.book("other") == Book(kept=2)
+
+    def test_no_window_shows_the_line_that_keeps_book(self) -> None:
+        self.ten_lines()
+
+        assert self.numbers_of(before=3) == [1, 2]
+        assert self.numbers_of(location="", level=0, before=5) == [2, 4]
 
     def test_a_run_that_has_ended_may_still_be_told_its_last_lines(self) -> None:
         self.ended()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowkit.core.change import Park
+from flowkit.core.change import Outgoing, Park
 from flowkit.drivers.base import Duplicate, Ended, NoRun, Send, Sent
 from flowkit.testing.cases.base import NOW, Case
 
@@ -33,6 +33,16 @@ class Messages(Case):
         (message,) = self.driver.inbox(self.row().seq, (), 10)
         assert (message.seq, message.id, message.name, message.body) == (1, "m-9", "paid", b'{"a": 1}')
         assert (message.sender, message.key, message.reply, message.sent_at) == ("me", "k", True, NOW + 1)
+
+    def test_a_message_keeps_the_trace_that_it_was_sent_in(self) -> None:
+        hold = self.held()
+        self.start("sender")
+        self.send(context="from outside")
+        send = Outgoing(to="r", message_id="s/1", name="m", body=b"1", context="from a run")
+        self.claimed("sender").write(sends=[send])
+
+        kept = [message.context for message in self.driver.inbox(hold.run, (), 10)]
+        assert kept == ["from outside", "from a run"]
 
     def test_a_body_may_be_any_bytes(self) -> None:
         self.start()

@@ -202,6 +202,50 @@ class Retention(Case):
         assert self.driver.get("ok") is None
         assert self.driver.get("bad") is not None
 
+    def test_retention_is_by_workflow_before_status(self) -> None:
+        self.driver.retain({"completed": 9, "checkout/completed": 1, "pack/*": 2, "pack/failed": 4})
+        for workflow, status in (("checkout", "completed"), ("pack", "completed"), ("pack", "failed"), ("ship", "completed")):
+            self.ended(f"{workflow} {status}", status=status, workflow=workflow)
+
+        left = [len(self.driver.runs(RunQuery()))]
+        for day in (1, 2, 4, 9):
+            self.driver.purge(NOW + day * DAY)
+            left.append(len(self.driver.runs(RunQuery())))
+
+        assert left == [4, 3, 2, 1, 0]
+
+    def test_a_cancelled_run_expires_by_its_workflow_too(self) -> None:
+        self.driver.retain({"checkout/*": 1})
+        self.start(workflow="checkout")
+        self.steer("cancel")
+
+        assert self.driver.purge(NOW + DAY) == 1
+
+    def test_ended_runs_can_be_removed_at_once(self) -> None:
+        first, second = self.ended("a"), self.ended("b", status="failed")
+        kept = self.ended("c")
+        rows = {run: self.driver.get(run) for run in (first.run, second.run)}
+
+        removed = self.driver.remove({run: row.head for run, row in rows.items() if row is not None})
+
+        assert removed == 2
+        assert [row.seq for row in self.driver.runs(RunQuery())] == [kept.run]
+        assert self.driver.load(first.run) is None
+
+    def test_a_run_that_goes_on_again_is_not_removed(self) -> None:
+        hold = self.ended(status="failed")
+        row = self.row()
+        hold.write(bump="recover", op="o", status="pending", finish=Finish())
+
+        assert self.driver.remove({row.seq: row.head, row.seq + 1: 0}) == 0
+        assert self.driver.get(row.seq) is not None
+
+    def test_a_run_that_has_not_ended_is_not_removed(self) -> None:
+        self.start()
+        row = self.row()
+
+        assert self.driver.remove({row.seq: row.head}) == 0
+
     def test_a_cancelled_run_expires_too(self) -> None:
         self.driver.retain({"cancelled": 1})
         self.start()

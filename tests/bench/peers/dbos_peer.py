@@ -1,9 +1,10 @@
-"""DBOS on SQLite, as it comes: workloads A, B, C, D and F."""
+"""DBOS on SQLite, as it comes, or on a PostgreSQL server: workloads A, B, C, D and F."""
 
 from __future__ import annotations
 
 import asyncio
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,8 +58,9 @@ def echo(count: int) -> int:
 def launched(folder: Path, name: str) -> Path:
     """A database of its own."""
     path = folder / f"dbos-{name}.sqlite"
+    server = "".join(sys.argv[3:])
     config: DBOSConfig = {
-        "name": "bench", "system_database_url": f"sqlite:///{path}", "run_admin_server": False, "log_level": "ERROR"
+        "name": "bench", "system_database_url": server or f"sqlite:///{path}", "run_admin_server": False, "log_level": "ERROR"
     }  # fmt: skip
     DBOS(config=config)
     DBOS.launch()

@@ -5,7 +5,7 @@ CREATE TABLE "_sqlite_migrations" (
    "name" TEXT,
    "applied_at" TEXT
 );
-INSERT INTO "_sqlite_migrations" VALUES(1,'flowkit','0001_tables','2026-11-20 15:50:45.315428+00:00');
+INSERT INTO "_sqlite_migrations" VALUES(1,'flowkit','0001_tables','2026-11-20 18:04:27.921748+00:00');
 CREATE TABLE archive (
   run INTEGER NOT NULL REFERENCES runs(seq),
   seq INTEGER NOT NULL,
@@ -128,17 +128,18 @@ INSERT INTO "entries" VALUES(10,1,0,'flaky','step','retrying',1,0,1767236400.0,1
 INSERT INTO "entries" VALUES(11,1,0,'begin','checkpoint','completed',0,0,1767236400.0,NULL,1767236400.0,NULL,'','tests/torture/upgrade.py:131',0,303424060,0,NULL,NULL,NULL,NULL,NULL);
 INSERT INTO "entries" VALUES(11,2,0,'both','join','completed',0,0,1767236400.0,NULL,1.76723640000000071529e+09,NULL,'','tests/torture/upgrade.py:132',85,374593461,0,'{"names":["now","later"],"done":{"now":{"value":"booked car"},"later":{"value":"k"}}}',NULL,NULL,NULL,NULL);
 INSERT INTO "entries" VALUES(11,3,2,'both/now/book','step','completed',1,0,1767236400.0,1767236400.0,1.76723640000000023842e+09,NULL,'owes','tests/torture/upgrade.py:132',26,8088108890768229918,4030643246,'"booked car"',NULL,'{"set":{"booked":"car"},"gone":[]}','{"what":"car"}',NULL);
-INSERT INTO "entries" VALUES(11,4,2,'both/later/key','message','completed',0,0,1767236400.0,NULL,1.76723640000000047686e+09,NULL,'','tests/torture/upgrade.py:132',121,2491456973,0,'[{"number":1,"id":"88a8e5facb394b4da5d593cdf3cd2bc4","name":"key","sent_at":1767236400.0,"data":"k","completable":false}]',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(11,4,2,'both/later/key','message','completed',0,0,1767236400.0,NULL,1.76723640000000047686e+09,NULL,'','tests/torture/upgrade.py:132',121,1529077118,0,'[{"number":1,"id":"5518d87d4c1749eeae05d2550ddfe059","name":"key","sent_at":1767236400.0,"data":"k","completable":false}]',NULL,NULL,NULL,NULL);
 INSERT INTO "entries" VALUES(11,5,0,'first','race','completed',0,0,1767236400.0,NULL,1.76723640000000119208e+09,NULL,'','tests/torture/upgrade.py:133',69,3746348408,0,'{"names":["fast","slow"],"done":{"fast":{"value":2}},"winner":"fast"}',NULL,NULL,NULL,NULL);
 INSERT INTO "entries" VALUES(11,6,5,'first/fast/v','version','completed',0,0,1767236400.0,NULL,1.76723640000000095369e+09,NULL,'','tests/torture/upgrade.py:133',23,835994138,0,'{"answer":2,"latest":2}',NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(11,8,0,'rounds','loop','running',2,0,1767236400.0,NULL,NULL,NULL,'','tests/torture/upgrade.py:134',45,2067641246,0,'{"turn":2,"state":[1,2],"pruned":1,"kept":{}}',NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(11,10,8,'rounds/~1/number','message','completed',0,0,1767236400.0,NULL,1.76723640000000166896e+09,NULL,'','tests/torture/upgrade.py:128',122,1625604328,0,'[{"number":3,"id":"43e359764c034c1990604008fb7e8001","name":"number","sent_at":1767236400.0,"data":2,"completable":false}]',NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(11,11,8,'rounds/~2/number','message','pending',0,0,1767236400.0,NULL,NULL,NULL,'','tests/torture/upgrade.py:128',30,4068891468,0,'{"names":["number"],"count":0}',NULL,NULL,NULL,NULL);
-INSERT INTO "entries" VALUES(12,1,0,'question','message','completed',0,0,1767236400.0,NULL,1767236400.0,NULL,'','tests/torture/upgrade.py:140',127,3265378910,0,'[{"number":1,"id":"39dc4ec1947e4b78a77b90a1ec9d2478","name":"question","sent_at":1767236400.0,"data":"why","completable":true}]',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(11,7,0,'rounds','loop','running',2,0,1767236400.0,NULL,NULL,NULL,'','tests/torture/upgrade.py:134',45,2067641246,0,'{"turn":2,"state":[1,2],"pruned":1,"kept":{}}',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(11,9,7,'rounds/~1/number','message','completed',0,0,1767236400.0,NULL,1.76723640000000166896e+09,NULL,'','tests/torture/upgrade.py:128',122,4015998993,0,'[{"number":3,"id":"8f1c586bb54c4812a06adf76445d3bc4","name":"number","sent_at":1767236400.0,"data":2,"completable":false}]',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(11,10,7,'rounds/~2/number','message','pending',0,0,1767236400.0,NULL,NULL,NULL,'','tests/torture/upgrade.py:128',30,4068891468,0,'{"names":["number"],"count":0}',NULL,NULL,NULL,NULL);
+INSERT INTO "entries" VALUES(12,1,0,'question','message','completed',0,0,1767236400.0,NULL,1767236400.0,NULL,'','tests/torture/upgrade.py:140',127,950487829,0,'[{"number":1,"id":"a5d5d73d8ef242c385a1aa134e5336b5","name":"question","sent_at":1767236400.0,"data":"why","completable":true}]',NULL,NULL,NULL,NULL);
 INSERT INTO "entries" VALUES(12,2,0,'sleep','sleep','pending',0,0,1767236400.0,NULL,NULL,1767240000.0,'','tests/torture/upgrade.py:141',0,828265950,0,NULL,NULL,NULL,NULL,NULL);
 INSERT INTO "entries" VALUES(13,1,0,'begin','checkpoint','completed',0,0,1767236400.0,NULL,1767236400.0,NULL,'','tests/torture/upgrade.py:149',0,303424060,0,NULL,NULL,NULL,NULL,NULL);
 INSERT INTO "entries" VALUES(13,2,0,'book','step','completed',1,0,1767236400.0,1767236400.0,1.76723640000000023842e+09,NULL,'owes','tests/torture/upgrade.py:150',28,4846532164131817825,1128421203,'"booked boat"',NULL,'{"set":{"booked":"boat"},"gone":[]}','{"what":"boat"}',NULL);
 INSERT INTO "entries" VALUES(14,1,0,'once','step','running',1,0,1767236400.0,1767236400.0,NULL,NULL,'','tests/torture/upgrade.py:119',2,2568950933234282080,2745614147,NULL,NULL,NULL,'{}',NULL);
+CREATE TABLE health (source TEXT PRIMARY KEY, until REAL NOT NULL, reports TEXT NOT NULL);
 CREATE TABLE inbox (
   run INTEGER NOT NULL REFERENCES runs(seq),
   seq INTEGER NOT NULL,
@@ -148,11 +149,12 @@ CREATE TABLE inbox (
   sender TEXT NOT NULL,
   key TEXT,
   reply INTEGER NOT NULL,
+  context TEXT NOT NULL DEFAULT '',
   crc INTEGER NOT NULL,
   body TEXT NOT NULL
 );
-INSERT INTO "inbox" VALUES(5,1,'73b63492d19f496abe16f8c177f9e250','other',1767236400.0,'pid 2599','twice',0,3435653225,'{"not":"looked at"}');
-INSERT INTO "inbox" VALUES(12,1,'39dc4ec1947e4b78a77b90a1ec9d2478','question',1767236400.0,'pid 2599','k',0,732012985,'"why"');
+INSERT INTO "inbox" VALUES(5,1,'d843a326aa044f23bc8bbc8158f17eac','other',1767236400.0,'pid 17345','twice',0,'',3435653225,'{"not":"looked at"}');
+INSERT INTO "inbox" VALUES(12,1,'a5d5d73d8ef242c385a1aa134e5336b5','question',1767236400.0,'pid 17345','k',0,'',732012985,'"why"');
 CREATE TABLE keys (
   run INTEGER NOT NULL REFERENCES runs(seq),
   key TEXT NOT NULL,
@@ -160,11 +162,11 @@ CREATE TABLE keys (
   at REAL NOT NULL,
   PRIMARY KEY (run, key)
 ) WITHOUT ROWID;
-INSERT INTO "keys" VALUES(5,'twice','73b63492d19f496abe16f8c177f9e250',1767236400.0);
-INSERT INTO "keys" VALUES(11,'~id:1e3d6e74432b4a768fbf1dcbb298a882','1e3d6e74432b4a768fbf1dcbb298a882',1767236400.0);
-INSERT INTO "keys" VALUES(11,'~id:43e359764c034c1990604008fb7e8001','43e359764c034c1990604008fb7e8001',1767236400.0);
-INSERT INTO "keys" VALUES(11,'~id:88a8e5facb394b4da5d593cdf3cd2bc4','88a8e5facb394b4da5d593cdf3cd2bc4',1767236400.0);
-INSERT INTO "keys" VALUES(12,'k','39dc4ec1947e4b78a77b90a1ec9d2478',1767236400.0);
+INSERT INTO "keys" VALUES(5,'twice','d843a326aa044f23bc8bbc8158f17eac',1767236400.0);
+INSERT INTO "keys" VALUES(11,'~id:25a7d06b62604d8c983624dd9bc007d2','25a7d06b62604d8c983624dd9bc007d2',1767236400.0);
+INSERT INTO "keys" VALUES(11,'~id:5518d87d4c1749eeae05d2550ddfe059','5518d87d4c1749eeae05d2550ddfe059',1767236400.0);
+INSERT INTO "keys" VALUES(11,'~id:8f1c586bb54c4812a06adf76445d3bc4','8f1c586bb54c4812a06adf76445d3bc4',1767236400.0);
+INSERT INTO "keys" VALUES(12,'k','a5d5d73d8ef242c385a1aa134e5336b5',1767236400.0);
 CREATE TABLE logs (
   run INTEGER NOT NULL REFERENCES runs(seq),
   seq INTEGER NOT NULL,
@@ -182,7 +184,7 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 INSERT INTO "meta" VALUES('min_writer','1');
 INSERT INTO "meta" VALUES('retention','{}');
 INSERT INTO "meta" VALUES('schema_version','1');
-INSERT INTO "meta" VALUES('store_id','3fdaf76f24e6cf6d3b76450690fcfb54');
+INSERT INTO "meta" VALUES('store_id','553ffe547cb25b234ad138fc803caa68');
 CREATE TABLE replies (
   message TEXT PRIMARY KEY,
   run INTEGER NOT NULL REFERENCES runs(seq),
@@ -203,24 +205,26 @@ CREATE TABLE run_io (
   input TEXT NOT NULL,
   output TEXT,
   error TEXT,
-  state TEXT
+  state TEXT,
+  fork_crc INTEGER NOT NULL DEFAULT 0,
+  fork TEXT
 );
-INSERT INTO "run_io" VALUES(1,'d7a85f54c6c04dfb982d1f70889aa37b','d872033d9d0a9134b539e37fad73181a',2153099970,1668818727,0,0,'','',NULL,'{"ending":"done"}','"booked room"',NULL,NULL);
-INSERT INTO "run_io" VALUES(2,'ba73faf56f6946839aaba31631968933','3ff9629d131caa0c4d4f36f057b751c3',3769347742,0,248557346,0,'','',3,'{"ending":"fail"}',NULL,'{"type":"flowkit.errors.CriticalError","message":"no such account","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 92, in doom\n    raise CriticalError(\"no such account\")\nflowkit.errors.CriticalError: no such account\n"}',NULL);
-INSERT INTO "run_io" VALUES(3,'ee6fef2ef7104f6a899fb13a1917f902','3ff9629d131caa0c4d4f36f057b751c3',3769347742,0,248557346,0,'','',3,'{"ending":"fail"}',NULL,'{"type":"flowkit.errors.CriticalError","message":"no such account","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 92, in doom\n    raise CriticalError(\"no such account\")\nflowkit.errors.CriticalError: no such account\n"}',NULL);
-INSERT INTO "run_io" VALUES(4,'80bd29194b2a4c04be97d99273673e35','f3f9d9ee4c8ad8bab6f2929984f58932',2289716888,0,0,0,'','',NULL,'{"ending":"sleep"}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(5,'6887d84d811a447e99e5205a263b4e07','835582f3ba379068f98af535e13f2627',974425448,0,0,0,'','',NULL,'{"ending":"wait"}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(6,'8072b0175f36490581cbd3c6595c2414','d872033d9d0a9134b539e37fad73181a',2153099970,0,0,0,'','',NULL,'{"ending":"done"}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(7,'90c7148175f9451d967c37033653727e','d872033d9d0a9134b539e37fad73181a',2153099970,0,0,0,'','',NULL,'{"ending":"done"}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(8,'7d740e3efbf54778855b518a37dcc49d','d872033d9d0a9134b539e37fad73181a',2153099970,0,0,0,'','',NULL,'{"ending":"done"}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(9,'20568434a008456fbe5d826e38eaff60','835582f3ba379068f98af535e13f2627',974425448,0,0,0,'','',NULL,'{"ending":"wait"}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(10,'89c23140b5e34bf0bda4f543358384bc','44136fa355b3678a1146ad16f7e8649e',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(11,'d57fdbf310fe4f1bacb402792f0dde2f','44136fa355b3678a1146ad16f7e8649e',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(12,'ad05ad33cf3d4eef8e1699f9d54f3669','44136fa355b3678a1146ad16f7e8649e',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL);
-INSERT INTO "run_io" VALUES(13,'57cd8f723ec74fcb9d871802d119caa7','44136fa355b3678a1146ad16f7e8649e',2745614147,0,3971897085,0,'
+INSERT INTO "run_io" VALUES(1,'95389ee06d904cc599064fe03a0d5b3d','d872033d9d0a9134b539e37fad73181a',2153099970,1668818727,0,0,'','',NULL,'{"ending":"done"}','"booked room"',NULL,NULL,0,NULL);
+INSERT INTO "run_io" VALUES(2,'2c239f0298ad44849e952c5a3628c5b0','3ff9629d131caa0c4d4f36f057b751c3',3769347742,0,248557346,0,'','',3,'{"ending":"fail"}',NULL,'{"type":"flowkit.errors.CriticalError","message":"no such account","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 92, in doom\n    raise CriticalError(\"no such account\")\nflowkit.errors.CriticalError: no such account\n"}',NULL,0,NULL);
+INSERT INTO "run_io" VALUES(3,'081b6a528f494426b97672407691271f','3ff9629d131caa0c4d4f36f057b751c3',3769347742,0,248557346,0,'','',3,'{"ending":"fail"}',NULL,'{"type":"flowkit.errors.CriticalError","message":"no such account","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 92, in doom\n    raise CriticalError(\"no such account\")\nflowkit.errors.CriticalError: no such account\n"}',NULL,0,NULL);
+INSERT INTO "run_io" VALUES(4,'1ed5f1437cc3468e8b44881068f6d505','f3f9d9ee4c8ad8bab6f2929984f58932',2289716888,0,0,0,'','',NULL,'{"ending":"sleep"}',NULL,NULL,NULL,0,NULL);
+INSERT INTO "run_io" VALUES(5,'d535fa884aa0479981b7c550c07e80f3','835582f3ba379068f98af535e13f2627',974425448,0,0,0,'','',NULL,'{"ending":"wait"}',NULL,NULL,NULL,0,NULL);
+INSERT INTO "run_io" VALUES(6,'8756a72596874fabb3811b36aa607943','d872033d9d0a9134b539e37fad73181a',2153099970,0,0,0,'','',NULL,'{"ending":"done"}',NULL,NULL,NULL,0,NULL);
+INSERT INTO "run_io" VALUES(7,'a862df777c3e4ab586e4fe137887b83b','d872033d9d0a9134b539e37fad73181a',2153099970,0,0,0,'','',NULL,'{"ending":"done"}',NULL,NULL,NULL,0,NULL);
+INSERT INTO "run_io" VALUES(8,'05f6f6e51da948e79ca32af181b8e35e','d872033d9d0a9134b539e37fad73181a',2153099970,0,0,0,'','',NULL,'{"ending":"done"}',NULL,NULL,NULL,0,NULL);
+INSERT INTO "run_io" VALUES(9,'3c11cc948f5e4446a49be0399ec54e2a','835582f3ba379068f98af535e13f2627',974425448,0,0,0,'','',NULL,'{"ending":"wait"}',NULL,NULL,NULL,0,NULL);
+INSERT INTO "run_io" VALUES(10,'ca89093d43e949999ed176de25e21d14','44136fa355b3678a1146ad16f7e8649e',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL,0,NULL);
+INSERT INTO "run_io" VALUES(11,'b59f5b049d734ff6b96d84ca80eee946','44136fa355b3678a1146ad16f7e8649e',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL,0,NULL);
+INSERT INTO "run_io" VALUES(12,'1cf8b3309174411aa7975e3b6f1efebd','44136fa355b3678a1146ad16f7e8649e',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL,0,NULL);
+INSERT INTO "run_io" VALUES(13,'cbf3a149f8604c1299361729832c4457','44136fa355b3678a1146ad16f7e8649e',2745614147,0,3971897085,0,'
 -2437b896ebbcb5cf
-','-92d8f62c359632d5',NULL,'{}',NULL,'{"type":"flowkit.errors.HistoryDiverged","message":"run blocked is blocked: code and history do not fit in the workflow itself\n  history has   checkpoint `begin`    completed 2026-01-01 03:00:00Z, entry 1\n  the code has  step `flaky`    tests/torture/upgrade.py:156\nif `begin` left the code, put this in its old place:          removed(\"begin\", \"checkpoint\")\nif `flaky` is new and only for runs that come by later:       if version(\"add-flaky\", 2) >= 2:\nNothing was run, written or undone. The run goes on by itself when code that fits is loaded.","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 156, in other_code_now\n    return flaky()\n           ^^^^^^^\nflowkit.errors.HistoryDiverged: run blocked is blocked: code and history do not fit in the workflow itself\n  history has   checkpoint `begin`    completed 2026-01-01 03:00:00Z, entry 1\n  the code has  step `flaky`    tests/torture/upgrade.py:156\nif `begin` left the code, put this in its old place:          removed(\"begin\", \"checkpoint\")\nif `flaky` is new and only for runs that come by later:       if version(\"add-flaky\", 2) >= 2:\nNothing was run, written or undone. The run goes on by itself when code that fits is loaded.\n","attributes":{"run_id":"blocked","location":"begin","recorded_kind":"checkpoint","recorded_name":"begin","asked_kind":"step","asked_name":"flaky","source":"tests/torture/upgrade.py:156","lines":["removed(\"begin\", \"checkpoint\")","if version(\"add-flaky\", 2) >= 2:"]}}',NULL);
-INSERT INTO "run_io" VALUES(14,'53caebc82ca24b91b05c097b6ac160f1','44136fa355b3678a1146ad16f7e8649e',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL);
+','-92d8f62c359632d5',NULL,'{}',NULL,'{"type":"flowkit.errors.HistoryDiverged","message":"run blocked is blocked: code and history do not fit in the workflow itself\n  history has   checkpoint `begin`    completed 2026-01-01 03:00:00Z, entry 1\n  the code has  step `flaky`    tests/torture/upgrade.py:156\nif `begin` left the code, put this in its old place:          removed(\"begin\", \"checkpoint\")\nif `flaky` is new and only for runs that come by later:       if version(\"add-flaky\", 2) >= 2:\nNothing was run, written or undone. The run goes on by itself when code that fits is loaded.","traceback":"Traceback (most recent call last):\n  File \"tests/torture/upgrade.py\", line 156, in other_code_now\n    return flaky()\n           ^^^^^^^\nflowkit.errors.HistoryDiverged: run blocked is blocked: code and history do not fit in the workflow itself\n  history has   checkpoint `begin`    completed 2026-01-01 03:00:00Z, entry 1\n  the code has  step `flaky`    tests/torture/upgrade.py:156\nif `begin` left the code, put this in its old place:          removed(\"begin\", \"checkpoint\")\nif `flaky` is new and only for runs that come by later:       if version(\"add-flaky\", 2) >= 2:\nNothing was run, written or undone. The run goes on by itself when code that fits is loaded.\n","attributes":{"run_id":"blocked","location":"begin","recorded_kind":"checkpoint","recorded_name":"begin","asked_kind":"step","asked_name":"flaky","source":"tests/torture/upgrade.py:156","lines":["removed(\"begin\", \"checkpoint\")","if version(\"add-flaky\", 2) >= 2:"]}}',NULL,0,NULL);
+INSERT INTO "run_io" VALUES(14,'ba6383aac8ab4d04878b7952b6010e99','44136fa355b3678a1146ad16f7e8649e',2745614147,0,0,0,'','',NULL,'{}',NULL,NULL,NULL,0,NULL);
 CREATE TABLE run_tags (
   tag TEXT NOT NULL,
   run INTEGER NOT NULL REFERENCES runs(seq),
@@ -270,6 +274,7 @@ CREATE TABLE runs (
   error_line TEXT,
   tags TEXT NOT NULL DEFAULT '[]',
   code TEXT NOT NULL DEFAULT '',
+  context TEXT NOT NULL DEFAULT '',
   created_at REAL NOT NULL,
   start_at REAL NOT NULL,
   started_at REAL,
@@ -277,24 +282,24 @@ CREATE TABLE runs (
   finished_at REAL,
   expire_at REAL
 );
-INSERT INTO "runs" VALUES(1,'done','trip','completed',NULL,NULL,1,2,2,0,0,0,NULL,'','',0,1,0,'book',1,0,0,NULL,'["fixture", "done"]','-18d96a38ec780916',1767225600.0,1767225600.0,1767225600.0,1767225600.0,1767225600.0,NULL);
-INSERT INTO "runs" VALUES(2,'failed','trip','failed',NULL,NULL,4,10,3,0,0,1,NULL,'','failed',0,4,0,'book',4,4,0,'LookupError: the hotel does not answer','["fixture", "failed"]','-18d96a38ec780916',1767225600.0,1767225600.0,1767225600.0,1767236400.0,1767236400.0,NULL);
-INSERT INTO "runs" VALUES(3,'rolling-back','trip','rolling_back',1767225600.2,NULL,1,5,3,0,0,1,NULL,'','failed',0,1,0,'book',1,4,0,'LookupError: the hotel does not answer','["fixture", "rolling-back"]','-18d96a38ec780916',1767225600.0,1767225600.0,1767225600.0,1767225600.0,NULL,NULL);
-INSERT INTO "runs" VALUES(4,'sleeping','trip','sleeping',1767229200.0,NULL,1,2,3,0,0,1,NULL,'','',0,1,0,'sleep',0,0,0,NULL,'["fixture", "sleeping"]','-18d96a38ec780916',1767225600.0,1767225600.0,1767225600.0,1767225600.0,NULL,NULL);
+INSERT INTO "runs" VALUES(1,'done','trip','completed',NULL,NULL,1,2,2,0,0,0,NULL,'','',0,1,0,'book',1,0,0,NULL,'["fixture", "done"]','-18d96a38ec780916','',1767225600.0,1767225600.0,1767225600.0,1767225600.0,1767225600.0,NULL);
+INSERT INTO "runs" VALUES(2,'failed','trip','failed',NULL,NULL,4,10,3,0,0,1,NULL,'','failed',0,4,0,'book',4,4,0,'LookupError: the hotel does not answer','["fixture", "failed"]','-18d96a38ec780916','',1767225600.0,1767225600.0,1767225600.0,1767236400.0,1767236400.0,NULL);
+INSERT INTO "runs" VALUES(3,'rolling-back','trip','rolling_back',1767225600.2,NULL,1,5,3,0,0,1,NULL,'','failed',0,1,0,'book',1,4,0,'LookupError: the hotel does not answer','["fixture", "rolling-back"]','-18d96a38ec780916','',1767225600.0,1767225600.0,1767225600.0,1767225600.0,NULL,NULL);
+INSERT INTO "runs" VALUES(4,'sleeping','trip','sleeping',1767229200.0,NULL,1,2,3,0,0,1,NULL,'','',0,1,0,'sleep',0,0,0,NULL,'["fixture", "sleeping"]','-18d96a38ec780916','',1767225600.0,1767225600.0,1767225600.0,1767225600.0,NULL,NULL);
 INSERT INTO "runs" VALUES(5,'waiting','trip','sleeping',1767830400.0,NULL,1,2,3,1,0,1,'
 more
-','','',0,1,0,'more',0,0,0,NULL,'["fixture", "waiting"]','-18d96a38ec780916',1767225600.0,1767225600.0,1767225600.0,1767236400.0,NULL,NULL);
-INSERT INTO "runs" VALUES(6,'paused','trip','paused',NULL,NULL,0,0,0,0,0,0,NULL,'','',0,0,0,NULL,0,0,0,NULL,'["fixture", "paused"]','',1767225600.0,1767225600.0,NULL,1767236400.0,NULL,NULL);
-INSERT INTO "runs" VALUES(7,'pending','trip','pending',1767225600.0,NULL,0,0,0,0,0,0,NULL,'','',0,0,0,NULL,0,0,0,NULL,'["fixture", "pending"]','',1767225600.0,1767225600.0,NULL,1767225600.0,NULL,NULL);
-INSERT INTO "runs" VALUES(8,'replayed','trip','pending',1767236400.0,NULL,2,3,2,0,0,0,NULL,'','',0,1,1,NULL,0,0,0,NULL,'["fixture", "replayed"]','-18d96a38ec780916',1767225600.0,1767225600.0,1767225600.0,1767236400.0,NULL,NULL);
-INSERT INTO "runs" VALUES(9,'cancelled','trip','cancelled',NULL,NULL,2,2,3,0,0,1,NULL,'','',0,1,0,'more',0,0,0,NULL,'["fixture", "cancelled"]','-18d96a38ec780916',1767225600.0,1767225600.0,1767225600.0,1767236400.0,1767236400.0,NULL);
-INSERT INTO "runs" VALUES(10,'retrying','patient','sleeping',1767236420.0,NULL,1,1,1,0,0,0,NULL,'','',0,1,0,'flaky',1,4,0,'TimeoutError: no answer','[]','-f301f1582a7f12cc',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
-INSERT INTO "runs" VALUES(11,'rounds','rounds','sleeping',NULL,NULL,1,9,11,3,3,1,'
+','','',0,1,0,'more',0,0,0,NULL,'["fixture", "waiting"]','-18d96a38ec780916','',1767225600.0,1767225600.0,1767225600.0,1767236400.0,NULL,NULL);
+INSERT INTO "runs" VALUES(6,'paused','trip','paused',NULL,NULL,0,0,0,0,0,0,NULL,'','',0,0,0,NULL,0,0,0,NULL,'["fixture", "paused"]','','',1767225600.0,1767225600.0,NULL,1767236400.0,NULL,NULL);
+INSERT INTO "runs" VALUES(7,'pending','trip','pending',1767225600.0,NULL,0,0,0,0,0,0,NULL,'','',0,0,0,NULL,0,0,0,NULL,'["fixture", "pending"]','','',1767225600.0,1767225600.0,NULL,1767225600.0,NULL,NULL);
+INSERT INTO "runs" VALUES(8,'replayed','trip','pending',1767236400.0,NULL,2,3,2,0,0,0,NULL,'','',0,1,1,NULL,0,0,0,NULL,'["fixture", "replayed"]','-18d96a38ec780916','',1767225600.0,1767225600.0,1767225600.0,1767236400.0,NULL,NULL);
+INSERT INTO "runs" VALUES(9,'cancelled','trip','cancelled',NULL,NULL,2,2,3,0,0,1,NULL,'','',0,1,0,'more',0,0,0,NULL,'["fixture", "cancelled"]','-18d96a38ec780916','',1767225600.0,1767225600.0,1767225600.0,1767236400.0,1767236400.0,NULL);
+INSERT INTO "runs" VALUES(10,'retrying','patient','sleeping',1767236420.0,NULL,1,1,1,0,0,0,NULL,'','',0,1,0,'flaky',1,4,0,'TimeoutError: no answer','[]','-f301f1582a7f12cc','',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
+INSERT INTO "runs" VALUES(11,'rounds','rounds','sleeping',NULL,NULL,1,8,10,3,3,1,'
 number
-','','',0,1,0,'rounds/~2/number',0,0,0,NULL,'[]','-1663dfe2c9128dcb',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
-INSERT INTO "runs" VALUES(12,'holding','holds','sleeping',1767240000.0,NULL,1,2,2,1,0,0,NULL,'','',0,1,0,'sleep',0,0,0,NULL,'[]','-d9c7eabd313fd4eb',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
-INSERT INTO "runs" VALUES(13,'blocked','other','blocked',NULL,NULL,4,2,2,0,0,1,NULL,'','',1,2,0,'book',1,0,0,'HistoryDiverged: run blocked is blocked: code and history do not fit in the workflow itself','[]','-2437b896ebbcb5cf',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
-INSERT INTO "runs" VALUES(14,'intent','careful','pending',1767236400.0,NULL,2,1,1,0,0,0,NULL,'','',1,1,0,'once',0,4,0,NULL,'[]','-ff1256cfc1a463f0',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
+','','',0,1,0,'rounds/~2/number',0,0,0,NULL,'[]','-1663dfe2c9128dcb','',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
+INSERT INTO "runs" VALUES(12,'holding','holds','sleeping',1767240000.0,NULL,1,2,2,1,0,0,NULL,'','',0,1,0,'sleep',0,0,0,NULL,'[]','-d9c7eabd313fd4eb','',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
+INSERT INTO "runs" VALUES(13,'blocked','other','blocked',NULL,NULL,4,2,2,0,0,1,NULL,'','',1,2,0,'book',1,0,0,'HistoryDiverged: run blocked is blocked: code and history do not fit in the workflow itself','[]','-2437b896ebbcb5cf','',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
+INSERT INTO "runs" VALUES(14,'intent','careful','pending',1767236400.0,NULL,2,1,1,0,0,0,NULL,'','',1,1,0,'once',0,4,0,NULL,'[]','-ff1256cfc1a463f0','',1767236400.0,1767236400.0,1767236400.0,1767236400.0,NULL,NULL);
 CREATE TABLE steering (
   op TEXT PRIMARY KEY,
   at REAL NOT NULL,
@@ -303,9 +308,9 @@ CREATE TABLE steering (
   who TEXT NOT NULL,
   result TEXT NOT NULL
 );
-INSERT INTO "steering" VALUES('e83d4f7c5b004a1ba019a0996b8df2f2',1767236400.0,8,'replay','pid 2599','pending');
-INSERT INTO "steering" VALUES('e5c4bac1b6754d12861540d24270959b',1767236400.0,6,'pause','pid 2599','paused');
-INSERT INTO "steering" VALUES('2e49fcd009414023a42bd6dd936b0e73',1767236400.0,9,'cancel','pid 2599','cancelled');
+INSERT INTO "steering" VALUES('e8aec418893949bdbf2b333ba92e855d',1767236400.0,8,'replay','pid 17345','pending');
+INSERT INTO "steering" VALUES('2c6778e83a334f8cb789ba994a5ef816',1767236400.0,6,'pause','pid 17345','paused');
+INSERT INTO "steering" VALUES('a476a99c5e3d4665924637c146043ee0',1767236400.0,9,'cancel','pid 17345','cancelled');
 CREATE TABLE workers (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   name TEXT NOT NULL,
@@ -319,9 +324,9 @@ CREATE TABLE workers (
   expires_at REAL,
   info TEXT NOT NULL
 );
-INSERT INTO "workers" VALUES(1,'vm-2599','vm',2599,'','worker','dying',1767225600.0,1767225600.0,1767225615.0,'{}');
-INSERT INTO "workers" VALUES(2,'vm-2599','vm',2599,'','worker','dying',1767236400.0,1767236400.0,1767236415.0,'{}');
-INSERT INTO "workers" VALUES(3,'vm-2599','vm',2599,'','worker','live',1767236400.0,1767236400.0,1767236415.0,'{}');
+INSERT INTO "workers" VALUES(1,'vm-17345','vm',17345,'','worker','dying',1767225600.0,1767225600.0,1767225615.0,'{}');
+INSERT INTO "workers" VALUES(2,'vm-17345','vm',17345,'','worker','dying',1767236400.0,1767236400.0,1767236415.0,'{}');
+INSERT INTO "workers" VALUES(3,'vm-17345','vm',17345,'','worker','live',1767236400.0,1767236400.0,1767236415.0,'{}');
 CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
     ON "_sqlite_migrations" ("migration_set", "name");
 CREATE INDEX runs_status ON runs (status);

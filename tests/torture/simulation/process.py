@@ -17,6 +17,7 @@ from flowkit.engine.recorder import Answer
 from flowkit.engine.threads import BodyPool
 from flowkit.runtime.execution import Execution
 from flowkit.runtime.recorder import LoopSink, StoreRecorder
+from flowkit.settings import Settings
 from flowkit.testing import FakeClock
 from tests.torture.simulation.faults import Died, FaultDriver
 from tests.torture.simulation.mirror import Mirror, Violation
@@ -27,6 +28,9 @@ __all__ = ["Loop", "Process", "Ways"]
 QUIET = logging.getLogger("flowkit.simulation")
 QUIET.addHandler(logging.NullHandler())
 QUIET.propagate = False
+
+AT_ONCE = Settings(write_retry=0)
+"""A writer in doubt asks again at once."""
 
 INFO = WorkerInfo(name="simulated", host="nowhere", pid=0)
 
@@ -82,7 +86,10 @@ class _Recorder(StoreRecorder):
     """A run's recorder whose every write gives the world an opportunity, and whose answers take their time."""
 
     def __init__(self, world: Ways, process: Process, run: int) -> None:
-        super().__init__(run, process.driver, process.client.house.writer, world.clock, process.client.house.sink)
+        house = process.client.house
+        super().__init__(
+            run, process.driver, house.writer, world.clock, house.sink, house.lease, retry=house.settings.write_retry
+        )
         self._world = world
         self._process = process
 
@@ -124,7 +131,7 @@ class Process:
         self.world = world
         self.driver = FaultDriver(world.store, world.mirror, plan)
         self.client = Flowkit(
-            self.driver, worker=False, workflows=(), clock=world.clock, logger=QUIET
+            self.driver, worker=False, workflows=(), clock=world.clock, logger=QUIET, settings=AT_ONCE
         )  # fmt: skip
         house = self.client.house
         loop: Any = world.loop

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from flowkit import RunConflict, RunNotFound
-from flowkit.drivers import writer as writing
 from flowkit.drivers.base import Driver, RunRow
 from flowkit.engine.scope import in_run
 from flowkit.runtime.execution import Execution
@@ -359,14 +358,10 @@ def event_loop() -> asyncio.AbstractEventLoop:
 
 @contextmanager
 def one_thread(world: World) -> Iterator[None]:
-    """Nothing in here runs beside anything else, and a writer in doubt asks again at once."""
-    kept, writing.RETRY_SECONDS = writing.RETRY_SECONDS, 0.0
-    try:
-        if world.awaits:
-            with without_time():
-                yield
-        else:
-            with taking_turns(world.turns):
-                yield
-    finally:
-        writing.RETRY_SECONDS = kept
+    """Nothing in here runs beside anything else."""
+    if world.awaits:
+        with without_time():
+            yield
+    else:
+        with taking_turns(world.turns):
+            yield

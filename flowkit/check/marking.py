@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flowkit.check import Misfit
+from flowkit.check.report import Misfit
 from flowkit.codec import encode_error
 from flowkit.core.change import Change, Finish
 from flowkit.core.events import RunError

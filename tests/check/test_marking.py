@@ -10,8 +10,8 @@ import pytest
 
 from flowkit import HistoryDiverged, Workflow, checkpoint, receive, sleep, step, workflow
 from flowkit.check import Misfit, check_runs
+from flowkit.check.marking import block_misfits
 from flowkit.core.events import RunError
-from flowkit.dev.marking import block_misfits
 from flowkit.drivers import open_driver
 from flowkit.drivers.base import Driver, Op, Result, RunQuery, RunRow, WorkerInfo
 from flowkit.errors import StoreBusy, StoreError

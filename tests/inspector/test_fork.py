@@ -1,0 +1,250 @@
+"""What-if forks in the inspector: the form that makes one, the fork beside its original, and what it asks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowkit import step, workflow
+from flowkit.testing import Lab
+from tests.client.forks import done, ended, original, trade
+from tests.inspector.loaded import Loaded
+from tests.inspector.served import SAME_ORIGIN, Served, serving
+from tests.inspector.stories import HOSTILE
+
+OP, OTHER = "a" * 32, "b" * 32
+JSON = [("Content-Type", "application/json"), *SAME_ORIGIN]
+PRICE, ADDRESS = "/runs/o/fork?at=2", "/runs/o/fork?at=4"
+
+
+@step
+def keep(secret: dict[str, str]) -> dict[str, str]:
+    return secret
+
+
+@workflow
+def hostile(text: str) -> Any:
+    return keep({text: text, "password": "hunter2"})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A run that ended, and forks of it: one that asks, one that asks before it sends, one that waits and one that undoes."""
+    file = tmp_path / "forks.db"
+    with Lab(file) as lab:
+        run = original(lab)
+        ended(lab, run.fork("price", value=250, id="asks", reason=f"dearer {HOSTILE[0]}").id)
+        ended(lab, run.fork("address", message={"street": HOSTILE[1]}, id="moved").id)
+        lab.run_once(run.fork("charge", value="a gift", id="waits").id)
+        undoes = run.fork("charge", value="a gift", id="undoes")
+        lab.run_once("undoes")
+        undoes.cancel(rollback=True)
+        lab.run_once("undoes")
+        lab.start("h", hostile, HOSTILE[5])
+        lab.run_to_end("h")
+    assert done == []
+    return file
+
+
+@pytest.fixture
+def alone(file: Path) -> Iterator[Served]:
+    with serving(file) as served:
+        yield served
+
+
+@pytest.fixture
+def loaded(file: Path) -> Iterator[Served]:
+    code = Loaded(file, trade)
+    with code.flowkit, serving(file, code=code) as served:
+        yield served
+
+
+def text_of(served: Served, path: str) -> str:
+    reply = served.ask(path)
+    assert reply.status == 200, reply.text
+    return " ".join(re.sub(r"<[^>]*>", " ", reply.text).split())
+
+
+def test_an_entry_leads_to_the_form_and_that_shows_what_was_recorded(alone: Served) -> None:
+    assert "/runs/o/fork?at=2" in alone.ask("/runs/o/e/2").text
+
+    page = alone.ask(PRICE).text
+
+    assert "100</textarea>" in page
+    assert "No code is loaded here that knows this step" in page
+    assert "fork o price --value JSON" in page
+
+
+def test_without_an_entry_the_form_lists_what_can_be_changed(alone: Served) -> None:
+    page = alone.ask("/runs/o/fork.json").json()
+
+    assert [(each["location"], each["kind"]) for each in page["choices"]] == [
+        ("price", "step"), ("charge", "step"), ("address", "message"), ("pack", "step"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("at", "status"), [("99", 404), ("x", 404), ("5", 422), ("1", 422), ("9" * 30, 404)])
+def test_an_entry_that_is_not_there_or_cannot_be_changed_is_refused(alone: Served, at: str, status: int) -> None:
+    assert alone.ask(f"/runs/o/fork?at={at}").status == status
+    assert alone.ask(f"/runs/nobody/fork?at={at}").status == 404
+
+
+def test_the_form_makes_one_fork_however_often_it_is_sent(alone: Served) -> None:
+    first = alone.post("/runs/o/fork", op=OP, at=2, how="value", value="300", reason="why not")
+    again = alone.post("/runs/o/fork", op=OP, at=2, how="value", value="300", reason="why not")
+
+    assert (first.status, first.headers["location"]) == (303, f"/runs/o-fork-{OP[:8]}/fork")
+    assert (again.status, again.headers["location"]) == (303, first.headers["location"])
+    assert next(each.id for each in alone.client.runs(tag="fork")) == f"o-fork-{OP[:8]}"
+    assert len(alone.client.runs(tag="fork")) == 5
+
+
+def test_a_message_is_changed(alone: Served) -> None:
+    alone.post("/runs/o/fork", op=OP, at=4, how="message", value='"Pisa"', id="to-pisa")
+
+    page = text_of(alone, "/runs/to-pisa/fork")
+    assert "It began before address" in page
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"how": "value", "value": "{"}, "the value is not JSON"),
+        ({"how": "value", "value": "1", "id": "o"}, "exists already"),
+        ({"how": "message", "value": "1"}, "is a step"),
+        ({"how": "error", "type": "no type"}, "names no exception"),
+        ({"how": "strange"}, "no way"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_form_as_it_was(alone: Served, fields: dict[str, str], why: str) -> None:
+    reply = alone.post("/runs/o/fork", op=OP, at=2, reason="because of it", **fields)
+
+    assert reply.status in (409, 422)
+    assert "No fork was made" in reply.text
+    assert why in reply.text
+    assert "because of it" in reply.text
+    assert len(alone.client.runs(tag="fork")) == 4
+
+
+def test_the_code_checks_the_value(loaded: Served) -> None:
+    reply = loaded.post("/runs/o/fork", op=OP, at=2, how="value", value='"dear"')
+
+    assert (reply.status, "does not fit `int`" in reply.text) == (422, True)
+    assert loaded.post("/runs/o/fork", op=OTHER, at=2, how="error", type="Refused", text="no").status == 303
+
+
+def test_the_twin_makes_a_fork_and_tells_its_id(alone: Served) -> None:
+    reply = alone.ask(
+        "/runs/o/fork.json",
+        method="POST",
+        headers=JSON,
+        body=b'{"at": 2, "how": "value", "value": "300", "op": "%s"}' % OP.encode(),
+    )
+
+    assert reply.status == 200
+    assert reply.json()["id"] == f"o-fork-{OP[:8]}"
+
+
+def test_a_read_only_inspector_makes_none(file: Path) -> None:
+    with serving(file, read_only=True) as served:
+        assert "/fork?at=" not in served.ask("/runs/o/e/2").text
+        assert "Run it for real" not in served.ask("/runs/asks/fork").text
+        assert served.post("/runs/o/fork", op=OP, at=2, how="value", value="300").status in (403, 404, 405)
+
+
+# --- a fork beside its original -------------------------------------------------------------------------------------
+
+
+def test_lists_and_the_runs_page_say_what_a_fork_asks(alone: Served) -> None:
+    assert "asks: run charge for real, or give its result" in text_of(alone, "/runs")
+    page = text_of(alone, "/runs/asks")
+    assert "asks: run charge for real, or give its result" in page
+    assert '<a class="button main" href="/runs/asks/fork">Answer</a>' in alone.ask("/runs/asks").text
+
+
+def test_both_histories_stand_side_by_side_from_the_first_difference_on(alone: Served) -> None:
+    told = alone.ask("/runs/asks/fork.json").json()["beside"]
+
+    assert [(each["location"], each["verdict"]) for each in told["pairs"]] == [
+        ("price", "changed"), ("charge", "asks"), ("address", "only there"), ("sleep", "only there"),
+        ("sold", "only there"), ("pack", "only there"),
+    ]  # fmt: skip
+    price = told["pairs"][0]
+    assert (price["there"]["line"], price["here"]["line"]) == ("100", "250")
+    assert price["here"]["note"].startswith("given by hand: dearer")
+
+
+def test_what_is_the_same_before_the_first_difference_is_counted(alone: Served) -> None:
+    alone.post("/runs/o/fork", op=OP, at=2, how="value", value="100", id="alike")
+
+    told = alone.ask("/runs/alike/fork.json").json()["beside"]
+
+    assert told["pairs"][0]["location"] == "price"
+
+
+def test_the_page_asks_and_the_answer_lets_the_fork_go_on(alone: Served) -> None:
+    page = alone.ask("/runs/asks/fork.json").json()
+    (question,) = page["questions"]
+    assert (question["location"], question["real"], question["settles"]) == ("charge", "Run it for real", "")
+    assert (question["args"], question["was"]) == ('{"cents": 250}', '{"cents": 100}')
+
+    reply = alone.post(question["href"], op=OP, seen=page["head"]["seen"], how="again", reason="a test account")
+
+    assert (reply.status, reply.headers["location"]) == (303, f"/runs/asks/fork?op={OP}")
+    assert alone.client.get("asks").status() == "pending"
+    assert alone.post(question["href"], op=OP, seen=page["head"]["seen"], how="again", reason="x").status == 303
+    assert alone.post(question["href"], op=OTHER, seen=page["head"]["seen"], how="again", reason="x").status == 409
+
+
+def test_a_result_is_given_in_the_form_of_a_failed_step(loaded: Served) -> None:
+    page = text_of(loaded, "/runs/asks/e/3/resolve")
+    assert "This run is a what-if fork, and asks" in page
+    assert "Run it for real" in page
+
+    assert loaded.post("/runs/asks/e/3/resolve", op=OP, how="value", **{"a.value": "by phone"}, reason="made up").status == 303
+
+    assert loaded.client.get("asks").history()[2].output == "by phone"
+
+
+def test_a_rollback_is_asked_for_and_taken_for_done(alone: Served) -> None:
+    page = alone.ask("/runs/undoes/fork.json").json()
+    (question,) = page["questions"]
+    assert page["offers"] == []
+    assert (question["real"], question["settles"]) == ("Undo it for real", "Take it for undone")
+
+    assert alone.post(question["href"], op=OP, how="nothing", reason="nothing was charged").status == 303
+
+    assert alone.client.get("undoes").history()[2].status == "rolled_back"
+
+
+def test_what_the_original_received_is_offered_where_the_fork_waits(alone: Served) -> None:
+    (offer,) = alone.ask("/runs/waits/fork.json").json()["offers"]
+    assert (offer["location"], offer["name"], offer["data"]) == ("address", "address", '"Leith"')
+
+    assert alone.post("/runs/waits/send", op=OP, name=offer["name"], data=offer["data"]).status == 303
+
+    assert text_of(alone, "/runs/waits/messages").count("Leith") == 1
+
+
+def test_a_run_that_is_no_fork_has_no_such_tab(alone: Served) -> None:
+    assert '"/runs/o/fork"' not in alone.ask("/runs/o").text
+
+
+def test_hostile_texts_arrive_as_text_and_secrets_not_at_all(alone: Served) -> None:
+    for path in ("/runs/asks/fork", "/runs/moved/fork", "/runs/h/fork?at=1"):
+        page = alone.ask(path).text
+        assert not [text for text in (HOSTILE[0], HOSTILE[1], HOSTILE[5]) if text in page]
+        assert "hunter2" not in page
+
+
+def test_a_damaged_record_is_told(file: Path) -> None:
+    import sqlite3
+
+    with sqlite3.connect(file) as db:
+        db.execute("UPDATE run_io SET fork = '{}' WHERE run = (SELECT seq FROM runs WHERE id = 'asks')")
+    with serving(file) as served:
+        assert served.ask("/runs/asks/fork").status == 409
