@@ -366,16 +366,21 @@ class StoreError(FlowkitError):
     """The store refused or did not answer.
 
     `outcome` is ``"no"`` when nothing was written, and ``"unknown"`` when it may have been: the same call with the same id,
-    key or operation may then be made again.
+    key or operation may then be made again. `passing` says that the store may well answer again by itself: its server is
+    away, or somebody holds its lock.
     """
 
-    def __init__(self, message: str, *, outcome: Literal["no", "unknown"] = "no") -> None:
+    def __init__(self, message: str, *, outcome: Literal["no", "unknown"] = "no", passing: bool = False) -> None:
         super().__init__(message)
         self.outcome = outcome
+        self.passing = passing
 
 
 class StoreBusy(StoreError):
     """The store's lock was not had in time. Nothing was written; call again."""
+
+    def __init__(self, message: str, *, outcome: Literal["no", "unknown"] = "no", passing: bool = True) -> None:
+        super().__init__(message, outcome=outcome, passing=passing)
 
 
 class SchemaTooNew(StoreError):

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from flowkit.client.livecode import Answer
 from flowkit.client.reader import RunRow
 from flowkit.client.verbs import OFFERED
+from flowkit.errors import PayloadError
 
 from .forms import Form, read_form
 from .present.confirm import Confirm, confirm_of
@@ -94,18 +95,26 @@ def _page(asked: Asked, values: Mapping[str, str], *, op: str = "", status: int 
 
 
 def _told(asked: Asked, row: RunRow, verb: str, location: str) -> Confirm:
-    verbs = asked.site.verbs
+    verbs, handlers, fork = asked.site.verbs, handlers_of(steps_in_code(asked, row)), _is_fenced(asked, row)
     match verb:
         case "recover":
             plan, undo = verbs.recovery(row.id), asked.reader.undoing(row)
-            return confirm_of(row, verb, plan=plan, undo=undo, handlers=handlers_of(steps_in_code(asked, row)))
+            return confirm_of(row, verb, plan=plan, undo=undo, handlers=handlers, fork=fork)
         case "replay":
             plan = verbs.replaying(row.id, location or None)
-            return confirm_of(row, verb, plan=plan, location=location, once=_once(asked, row))
+            return confirm_of(row, verb, plan=plan, location=location, once=_once(asked, row), fork=fork)
         case "cancel":
-            return confirm_of(row, verb, undo=asked.reader.undoing(row), handlers=handlers_of(steps_in_code(asked, row)))
+            return confirm_of(row, verb, undo=asked.reader.undoing(row), handlers=handlers, fork=fork)
         case _:
             return confirm_of(row, verb)
+
+
+def _is_fenced(asked: Asked, row: RunRow) -> bool:
+    """Whether the run is a fork, whatever its tags say; one whose record is damaged is blocked, but a fork."""
+    try:
+        return asked.reader.fork(row.seq) is not None
+    except PayloadError:
+        return True
 
 
 def _once(asked: Asked, row: RunRow) -> frozenset[str] | None:

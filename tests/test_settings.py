@@ -69,7 +69,7 @@ def test_a_beat_that_would_let_the_lease_run_out_is_refused() -> None:
 
 @pytest.mark.parametrize("text", ["done=3d", "checkout/=3d", "/failed=3d", "completed=soon", "completed"])
 def test_a_retention_that_names_no_end_of_a_run_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="setting retention .*it is lengths of time by status"):
+    with pytest.raises(ValueError, match=r"setting retention .*it is lengths of time by status"):
         read_settings({"retention": text})
 
 
@@ -121,7 +121,7 @@ def test_a_project_without_settings_is_not_parsed(here: Path) -> None:
 def test_a_project_that_cannot_be_parsed_is_named(here: Path) -> None:
     (here / "pyproject.toml").write_text("[tool.flowkit\n")
 
-    with pytest.raises(ValueError, match="pyproject.toml cannot be read"):
+    with pytest.raises(ValueError, match=r"pyproject\.toml cannot be read"):
         read_settings()
 
 

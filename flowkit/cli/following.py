@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -35,12 +36,15 @@ def follow(flowkit: Flowkit, run: Run[Any], stop: Stop, fail_fast: float | None 
     from flowkit.client.attending import vigil_of
     from flowkit.core.fork import asked_line
 
-    told = False
+    told, pause = False, threading.Event()
     vigil = vigil_of(flowkit.desk, run.seq, fail_fast)
     with _spinner() if sys.stderr.isatty() else nullcontext() as spinner:
         while not stop.asked:
             refuse_fatal(flowkit)
             row = _ended(flowkit, run)
+            if row == "blocked" and _is_about_to_be_tried(flowkit, run):
+                pause.wait(flowkit.settings.cli_look)
+                continue
             if isinstance(row, str):
                 return row
             if vigil is not None:
@@ -65,6 +69,23 @@ def _ended(flowkit: Flowkit, run: Run[Any]) -> str | RunRow:
     except (RunFailed, RunCancelled, HistoryDiverged, RunConflict):
         return run.status()
     return "completed"
+
+
+def _is_about_to_be_tried(flowkit: Flowkit, run: Run[Any]) -> bool:
+    """Whether the run is held by what other code came to, and the worker here has not tried it with its own yet."""
+    from flowkit.errors import FlowkitError
+
+    worker = flowkit.worker
+    if worker is None or worker.stopping:
+        return False
+    try:
+        view = flowkit.driver.load(run.seq)
+    except FlowkitError:  # what it recorded cannot be read: whoever tries it finds the same
+        return False
+    if view is None or view.row.status != "blocked":
+        return view is not None
+    workflow = flowkit.desk.served().get(view.row.workflow)
+    return workflow is not None and worker.code_of(workflow) not in view.tried
 
 
 def progress_line(row: RunRow, now: float) -> str:

@@ -62,9 +62,8 @@ def _print(health: WorkflowHealth, now: float) -> None:
     from flowkit.cli.render import clean, when
 
     if health.only_misfits:
-        click.echo(
-            f"{clean(health.workflow)}: served by {clean(', '.join(health.workers + health.failing))}, but some runs are held by code"
-        )
+        workers = clean(", ".join(health.workers + health.failing))
+        click.echo(f"{clean(health.workflow)}: served by {workers}, but some runs are held by code")
     elif health.workers:
         click.echo(f"{clean(health.workflow)}: served by {clean(', '.join(health.workers))}")
     else:

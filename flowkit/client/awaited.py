@@ -233,6 +233,11 @@ class Flowkit:
         """As `flowkit.Flowkit.close`."""
         await _in_thread(self._handle.close)
 
+    @property
+    def relieved(self) -> str:
+        """As `flowkit.Flowkit.relieved`."""
+        return self._handle.relieved
+
     @overload
     async def start(
         self, id: str | None, workflow: Workflow[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs

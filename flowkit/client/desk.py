@@ -105,7 +105,10 @@ class Desk:
             case Ended(status=status):
                 raise RunConflict(f"cannot send {name!r}: run {run_id!r} has ended, it is {status}")
             case Full(size=size):
-                raise InboxFull(f"cannot send {name!r}: the inbox of run {run_id!r} is full with {size} messages")
+                raise InboxFull(
+                    f"cannot send {name!r}: the inbox of run {run_id!r} is full, {size} wait in it. Nothing was sent. Send it again "
+                    "once the run has taken some, or raise the setting inbox."
+                )
             case Duplicate(first=first):
                 return first
             case _:

@@ -368,15 +368,9 @@ class Reader:
     # --- the log ----------------------------------------------------------------------------------------------------
 
     def lines(
-        self,
-        run: int,
-        *,
-        after: int = 0,
-        before: int | None = None,
-        location: str | None = None,
-        level: int = 0,
-        limit: int = 200,
-    ) -> tuple[Line, ...]:
+        self, run: int, *, after: int = 0, before: int | None = None, location: str | None = None,
+        level: int = 0, limit: int = 200,
+    ) -> tuple[Line, ...]:  # fmt: skip
         """What a run logged, in order; `after` and `before` are as in `window`. Of one location, of no lower level, if asked."""
         query = LineQuery(run=run, after=max(after, BOOK), before=before, location=location, level=level, limit=limit)
         return tuple(self._driver.lines(query))

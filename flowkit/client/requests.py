@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from flowkit.client.attending import Vigil
-from flowkit.client.waits import wait_until
+from flowkit.client.waits import end_of, steadily, wait_until
 from flowkit.codec import coder, rebuild
 from flowkit.core.run import TERMINAL
 from flowkit.drivers.base import BodyRef, RunRow
@@ -40,14 +40,16 @@ def answer_to(
             return body, None
         return (None, row) if row is None or row.status in TERMINAL else None
 
-    found = wait_until(desk.driver, desk.bulletin, run.seq, answered, limit, vigil)
+    end = end_of(limit)
+    found = wait_until(desk.driver, desk.bulletin, run.seq, answered, end, vigil)
     if found is None:
         raise TimeoutError(f"run {run.id!r} has not answered {name!r} after {limit:g} s; the message stays sent")
     body, row = found
     if body is not None:
         return _tagged.decode(body)
     if row is not None and row.status != "completed":
-        raise failure_of(run, row)
+        ended = row
+        raise steadily(desk.bulletin, lambda: failure_of(run, ended), end)
     raise RunConflict(f"run {run.id!r} ended without answering {name!r}")
 
 

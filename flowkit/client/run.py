@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from msgspec import UNSET
@@ -14,7 +15,7 @@ from flowkit.client.forking import DEFAULT_REASON, Changed, changed_message
 from flowkit.client.history import HistoryEntry, Snapshot, history_of, read_error
 from flowkit.client.requests import answer_to, failure_of
 from flowkit.client.resolving import decided
-from flowkit.client.waits import wait_until
+from flowkit.client.waits import end_of, steadily, wait_until
 from flowkit.codec import coder
 from flowkit.core.entry import Entry
 from flowkit.core.run import TERMINAL
@@ -22,7 +23,7 @@ from flowkit.definitions.steps import Step
 from flowkit.drivers.base import BodyRef, Ended, RunRow, Verb
 from flowkit.durations import seconds
 from flowkit.engine.state import decoded_state
-from flowkit.errors import ErrorInfo, RunNotFound
+from flowkit.errors import ErrorInfo, RunNotFound, StoreError
 
 __all__ = ["Run"]
 
@@ -68,12 +69,20 @@ class Run(Generic[R]):
         """
         vigil = vigil_of(self.desk, self.seq, fail_fast)
         limit = None if timeout is None else seconds(timeout, "timeout")
-        ended = wait_until(self.desk.driver, self.desk.bulletin, self.seq, self._ended, limit, vigil)
+        end = end_of(limit)
+        ended = wait_until(self.desk.driver, self.desk.bulletin, self.seq, self._ended, end, vigil)
         if ended is None:
-            raise TimeoutError(f"run {self.id!r} has not ended after {limit:g} s; it is {self.status()}")
+            raise TimeoutError(f"run {self.id!r} has not ended after {limit:g} s{self._standing()}")
         if ended.status == "completed":
-            return self._output(ended)  # type: ignore[return-value]  # completed: there is one
-        raise failure_of(self, ended)
+            return steadily(self.desk.bulletin, lambda: self._output(ended), end)  # type: ignore[return-value]  # there is one
+        raise steadily(self.desk.bulletin, lambda: failure_of(self, ended), end)
+
+    def _standing(self) -> str:
+        """How it is, for whoever has waited in vain."""
+        try:
+            return f"; it is {self.status()}"
+        except StoreError as error:
+            return f", as far as is known: {error}"
 
     def _ended(self) -> RunRow | None:
         row = self._row()
@@ -112,7 +121,7 @@ class Run(Generic[R]):
         known: dict[int, HistoryEntry] = {}
         status, epoch = "", -1
         while True:
-            row = self._row()
+            row = steadily(self.desk.bulletin, self._row, None)
             if row.epoch != epoch or row.status != status or status == "rolling_back":
                 after, epoch = 0, row.epoch  # another owner, steered or undoing: settled entries may differ, too
             else:
@@ -123,7 +132,8 @@ class Run(Generic[R]):
                     )
                     - 1
                 )
-            entries = [e for e in history_of(self.desk.driver, self.seq, after=after) if known.get(e.seq) != e]
+            found = steadily(self.desk.bulletin, partial(history_of, self.desk.driver, self.seq, after=after), None)
+            entries = [entry for entry in found if known.get(entry.seq) != entry]
             known.update({entry.seq: entry for entry in entries})
             if entries or row.status != status:
                 status = row.status

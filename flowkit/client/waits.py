@@ -1,7 +1,8 @@
 """Waiting for a run: woken by this process's worker at once, and by other processes' commits within some 20 ms.
 
 A wait ends early in two ways: the handle is closed, or whoever asked for it has gone (an awaiting task was cancelled). The
-second travels in a context variable, `gone`, so that no signature of a client has to speak of it.
+second travels in a context variable, `gone`, so that no signature of a client has to speak of it. While the store is away a wait
+goes on: whoever set it a limit gets to know then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from flowkit.client.attending import Vigil
 from flowkit.drivers.base import Driver
 from flowkit.errors import StoreError
 
-__all__ = ["Bulletin", "gone", "wait_until"]
+__all__ = ["Bulletin", "end_of", "gone", "steadily", "wait_until"]
 
 T = TypeVar("T")
 
@@ -65,18 +66,52 @@ class Bulletin:
                 self._waiting.pop(run, None)
 
 
-def wait_until(
-    driver: Driver, bulletin: Bulletin, run: int, look: Callable[[], T | None], timeout: float | None,
-    vigil: Vigil | None = None,
-) -> T | None:  # fmt: skip
-    """What `look` finds, asked whenever something may have changed; None when `timeout` seconds are over.
+def end_of(timeout: float | None) -> float | None:
+    """When so many seconds are over, by the monotonic clock."""
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def steadily(bulletin: Bulletin, work: Callable[[], T], end: float | None) -> T:
+    """What `work`, which only reads, returns: asked again while the store is away.
 
     Raises:
-        StoreError: the handle was closed meanwhile. Unattended: the `vigil` says that nobody works on the run.
+        StoreError: nobody waits any more, `end` has come, or waiting mends nothing. Whatever else `work` raises.
     """
+    unwanted = gone.get()
+    while True:
+        try:
+            return work()
+        except StoreError as error:
+            if not error.passing or (unwanted is not None and unwanted.is_set()):
+                raise
+            if bulletin.closed or (end is not None and time.monotonic() >= end):
+                raise
+        time.sleep(bulletin.look if end is None else max(0.0, min(bulletin.look, end - time.monotonic())))
+
+
+def wait_until(
+    driver: Driver, bulletin: Bulletin, run: int, look: Callable[[], T | None], end: float | None, vigil: Vigil | None = None
+) -> T | None:
+    """What `look` finds, asked whenever something may have changed; None when `end` has come, by the monotonic clock.
+
+    Raises:
+        StoreError: the handle was closed meanwhile, or waiting does not mend what is wrong with the store. Unattended: the
+        `vigil` says that nobody works on the run.
+    """
+    try:
+        return steadily(bulletin, lambda: _waited(driver, bulletin, run, look, end, vigil), end)
+    except StoreError as error:
+        if not error.passing or bulletin.closed:
+            raise
+        return None
+
+
+def _waited(
+    driver: Driver, bulletin: Bulletin, run: int, look: Callable[[], T | None], end: float | None, vigil: Vigil | None
+) -> T | None:
+    """The same of a store that answers."""
     if (found := look()) is not None:  # most often, where many are waited for one after the other
         return found
-    end = None if timeout is None else time.monotonic() + timeout
     event = bulletin.listen(run)
     unwanted = gone.get()
     try:

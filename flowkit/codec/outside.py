@@ -50,9 +50,10 @@ def faults_of(error: PayloadError) -> tuple[tuple[str, str], ...]:
 def _of_model(cause: BaseException | None) -> list[tuple[str, str]]:
     """The faults that a pydantic model has found, out of the error that msgspec raises from it."""
     said = cause.__cause__ if cause is not None else None
-    if said is None or not type(said).__module__.startswith("pydantic") or not hasattr(said, "errors"):
+    faults = getattr(said, "errors", None)
+    if faults is None or not type(said).__module__.startswith("pydantic"):
         return []
-    return [("".join(_step(each) for each in fault["loc"]), f"{fault['msg']}.") for fault in said.errors(include_context=False)]
+    return [("".join(_step(each) for each in fault["loc"]), f"{fault['msg']}.") for fault in faults(include_context=False)]
 
 
 def _step(key: object) -> str:

@@ -32,7 +32,7 @@ from flowkit.drivers.connections import Durability
 from flowkit.drivers.postgres_connections import Connections
 from flowkit.drivers.postgres_news import News
 from flowkit.drivers.postgres_place import place_of
-from flowkit.drivers.postgres_read import ENTRIES, INBOX, beginning, facts, holding, within
+from flowkit.drivers.postgres_read import ENTRIES, INBOX, beginning, facts, holding, load, within
 from flowkit.drivers.postgres_work import Work
 from flowkit.drivers.postgres_write import write
 from flowkit.drivers.sqlite_across import SQLiteAcross
@@ -158,7 +158,7 @@ class PostgresDriver:
     # --- reading
 
     def load(self, run: int, *, after: int = 0) -> RunView | None:
-        return self._reads.load(run, after)
+        return load(self.connections, run, after)
 
     def inbox(self, run: int, names: Collection[str], limit: int) -> list[Message]:
         return self._reads.inbox(run, names, limit)

@@ -27,7 +27,7 @@ from flowkit.drivers.schema import VERSION
 from flowkit.errors import StoreBusy, StoreError
 from flowkit.settings import Settings
 
-__all__ = ["Connections", "Lane"]
+__all__ = ["SNAPSHOT", "Connections", "Lane"]
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ _BEGIN = b"BEGIN; SELECT value::int FROM meta WHERE key = 'min_writer'"
 _OLDEST = 150_000
 """The oldest server that the tests run on, as the client library numbers them."""
 
-_SNAPSHOT = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+SNAPSHOT = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 class Lane:
@@ -192,7 +192,7 @@ class Connections:
         """
         with self._reader() as link:
             try:
-                link.hand.own(_SNAPSHOT)
+                link.hand.own(SNAPSHOT)
                 yield link.hand
                 link.hand.own(b"COMMIT")
             except psycopg.Error as error:
@@ -298,7 +298,7 @@ class Connections:
             raise StoreError(f"{self.name} is closed. Open it again.")
         left = self._retry_at - time.monotonic()
         if left > 0:
-            raise StoreError(f"{self.name} could not be reached a moment ago; it is tried again in {left:.1f} s.")
+            raise StoreError(f"{self.name} could not be reached a moment ago; it is tried again in {left:.1f} s.", passing=True)
         try:
             link = Link(self.place, durability=self._durability, readonly=self.readonly, settings=self.settings)
         except psycopg.Error as error:

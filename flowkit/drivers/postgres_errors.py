@@ -24,6 +24,9 @@ _OF_THE_STORE = (errors.UndefinedTable, errors.UndefinedColumn, errors.Insuffici
 _WITHOUT_ANSWER = ("08", "57P", "40003")
 """States that say nothing of the statement: the connection or the server is going away, or the completion is unknown."""
 
+_NO_ROOM = "53"
+"""No memory, disk or connection is left for now."""
+
 _HINTS = {
     "28": "Check the user and the password.",
     "3D": "Create the database first.",
@@ -54,9 +57,10 @@ def translated(error: psycopg.Error, name: str, outcome: Outcome = "no") -> Flow
     if isinstance(error, _BAD_VALUE) and not isinstance(error, _OF_THE_STORE) and (is_refusal(error) or error.sqlstate is None):
         return GuardFailed(f"{name} refused a value or a row: {text}")
     if is_refusal(error):
-        hint = _HINTS.get((error.sqlstate or "")[:2], "")
-        return StoreError(f"{name}: the database refused ({text}). {hint}".rstrip())
-    return StoreError(f"{name} cannot be reached ({text}). Work goes on by itself when it can.", outcome=outcome)
+        kind = (error.sqlstate or "")[:2]
+        hint = _HINTS.get(kind, "")
+        return StoreError(f"{name}: the database refused ({text}). {hint}".rstrip(), passing=kind == _NO_ROOM)
+    return StoreError(f"{name} cannot be reached ({text}). Work goes on by itself when it can.", outcome=outcome, passing=True)
 
 
 def unconnected(error: psycopg.Error, name: str) -> StoreError:
@@ -64,8 +68,8 @@ def unconnected(error: psycopg.Error, name: str) -> StoreError:
     text = _line(error)
     hint = next((hint for said, hint in _REFUSED.items() if said in text), None)
     if hint is None:
-        return StoreError(f"{name} cannot be reached ({text}). Work goes on by itself when it can.")
-    return StoreError(f"{name}: the server refused the connection ({text}). {hint}")
+        return StoreError(f"{name} cannot be reached ({text}). Work goes on by itself when it can.", passing=True)
+    return StoreError(f"{name}: the server refused the connection ({text}). {hint}", passing=hint == _HINTS[_NO_ROOM])
 
 
 _REFUSED = {

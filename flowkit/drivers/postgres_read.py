@@ -9,13 +9,13 @@ from typing import Any
 import psycopg
 
 from flowkit.drivers.across import StoreFacts
-from flowkit.drivers.base import BodyRef
-from flowkit.drivers.postgres_connections import Connections
+from flowkit.drivers.base import BodyRef, RunView
+from flowkit.drivers.postgres_connections import SNAPSHOT, Connections
 from flowkit.drivers.postgres_hand import Hand, spelled
 from flowkit.drivers.sql import MESSAGE_COLUMNS, Row
-from flowkit.drivers.sqlite_read import BODIES
+from flowkit.drivers.sqlite_read import BODIES, FIRST_MESSAGES, HANDLERS, IO, ROW, whole_view
 
-__all__ = ["ENTRIES", "INBOX", "beginning", "facts", "holding", "within"]
+__all__ = ["ENTRIES", "INBOX", "beginning", "facts", "holding", "load", "within"]
 
 ENTRIES = f"SELECT {BODIES}, run, seq, seq FROM entries WHERE run = ? AND seq > ? ORDER BY seq"
 INBOX = f"SELECT {MESSAGE_COLUMNS}, run, seq, seq FROM (SELECT * FROM inbox WHERE run = ?) AS inbox ORDER BY seq LIMIT ?"
@@ -28,6 +28,24 @@ _FACTS = (
     b"SELECT pg_database_size(current_database()), current_setting('server_version'), current_setting('wal_level'), "
     b"(SELECT value FROM meta WHERE key = 'schema_version'), (SELECT max(seq) FROM runs)"
 )
+
+
+_LOADED = (ROW, IO, ENTRIES, INBOX, HANDLERS)
+
+
+def load(connections: Connections, run: int, after: int) -> RunView | None:
+    """See `Driver.load`. All of it is asked in one trip."""
+
+    def ask(hand: Hand) -> list[list[Row]]:
+        parameters = [(run,), (run,), (run, after), (run, FIRST_MESSAGES), (run,)]
+        with hand.connection.pipeline():
+            hand.own(SNAPSHOT)
+            asked = [hand.execute(sql, values) for sql, values in zip(_LOADED, parameters, strict=True)]
+            hand.own(b"COMMIT")
+        return [rows.fetchall() for rows in asked]
+
+    rows, io, entries, messages, failures = connections.ask(ask)
+    return whole_view(run, rows[0], io[0] if io else None, entries, messages, failures) if rows else None
 
 
 def within(hand: Hand, sql: str, parameters: list[Any], seconds: float) -> list[Row]:

@@ -8,12 +8,12 @@ transaction only if there is something to take.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
 from typing import TypeVar
 
 from flowkit.core.health import Report, decode_reports, encode_reports
 from flowkit.drivers.base import Claim, Claimed, WorkerInfo, WorkerRow
 from flowkit.drivers.postgres_change import UNSPOILT
+from flowkit.drivers.postgres_claim import LIVE, claim_due
 from flowkit.drivers.postgres_connections import Connections
 from flowkit.drivers.postgres_hand import Hand
 from flowkit.drivers.rules import FINAL
@@ -32,7 +32,6 @@ _STATUS, _WORKFLOW = _CLAIMED.index("status"), _CLAIMED.index("workflow")
 _OF_RUN = ", ".join(f"r.{name}" for name in _CLAIMED)
 
 _CLOCK = "extract(epoch FROM clock_timestamp())"
-_LIVE = b"SELECT id FROM workers WHERE id = %(worker)s AND state = 'live' FOR KEY SHARE"
 
 _LOOK = (
     b"SELECT (SELECT state FROM workers WHERE id = %(worker)s), "
@@ -40,12 +39,6 @@ _LOOK = (
     b"(SELECT min(n.wake_at) FROM unnest(%(names)s::text[]) AS w(name) CROSS JOIN LATERAL (SELECT wake_at FROM runs "
     b"WHERE workflow = w.name AND owner IS NULL AND wake_at IS NOT NULL ORDER BY wake_at LIMIT 1) AS n)"
 )
-_BELLS = b"UPDATE runs SET wake_at = NULL WHERE owner = %(worker)s AND wake_at <= %(now)s RETURNING seq"
-_DUE = (
-    f"SELECT {', '.join(f'd.{name}' for name in _CLAIMED)} FROM unnest(%(names)s::text[]) AS w(name) "
-    f"CROSS JOIN LATERAL (SELECT {CLAIM_COLUMNS} FROM runs WHERE workflow = w.name AND owner IS NULL AND wake_at <= %(now)s "
-    "ORDER BY wake_at, seq LIMIT %(limit)s FOR UPDATE SKIP LOCKED) AS d ORDER BY d.wake_at, d.seq LIMIT %(limit)s"
-).encode()
 _OWNED = (
     f"SELECT {_OF_RUN} FROM runs r WHERE r.owner = %(worker)s AND r.updated_at <= %(before)s AND r.seq <> ALL(%(held)s::int8[]) "
     "AND r.workflow = ANY(%(names)s::text[]) ORDER BY r.seq LIMIT %(limit)s"
@@ -119,7 +112,7 @@ class Work:
     def leave(self, worker: int, now: float) -> None:
         """See `Driver.leave`."""
         self._retire([worker], now, dead=[worker])
-        self._clerk(lambda hand: hand.execute("DELETE FROM workers WHERE id = ?", (worker,)))
+        self._clerk(lambda hand: hand.own(_FORGET, {"worker": worker}))
 
     def beat(self, worker: int, now: float, info: str | None) -> float:
         """See `Driver.beat`."""
@@ -169,23 +162,19 @@ class Work:
 
     def claim(self, worker: int, workflows: Mapping[str, str], limit: int, now: float) -> Claimed:
         """See `Driver.claim`."""
-        names = list(workflows)
-        values = {"worker": worker, "names": names, "now": now, "limit": max(limit, 0)}
-        look = {"worker": worker, "names": names, "now": now}
-        state, rings, next_due = self._connections.commit_one(lambda hand: _first(hand, _LOOK, look), self._connections.clerk)
+        connections = self._connections
+        look = {"worker": worker, "names": list(workflows), "now": now}
+        state, rings, next_due = connections.commit_one(lambda hand: _first(hand, _LOOK, look), connections.clerk)
         if state != "live":
             raise _fenced(worker)
         if not rings and not (limit > 0 and next_due is not None and next_due <= now):
             return Claimed(next_due=next_due)
-
-        def take(hand: Hand) -> Claimed:
-            self._refuse_the_dead(hand, worker)
-            bells = [row[0] for row in hand.own(_BELLS, {"worker": worker, "now": now})] if rings else []
-            rows = hand.own(_DUE, {name: values[name] for name in ("names", "now", "limit")}).fetchall() if limit > 0 else []
-            runs = take_runs(hand, worker, rows, workflows, now)
-            return Claimed(runs=runs, bells=bells, next_due=_first(hand, _LOOK, look)[2])
-
-        return self._clerk(take)
+        found = connections.commit_one(lambda hand: claim_due(hand, worker, workflows, max(limit, 0), now), connections.clerk)
+        if found is None:
+            self._clerk(lambda hand: self._refuse_the_dead(hand, worker))
+            raise _fenced(worker)
+        connections.committed()
+        return found
 
     def adopt(self, worker: int, held: Collection[int], workflows: Mapping[str, str], limit: int, now: float) -> Claimed:
         """See `Driver.adopt`."""
@@ -238,7 +227,7 @@ class Work:
 
     def _refuse_the_dead(self, hand: Hand, worker: int) -> None:
         """And keep it from being declared dead until this transaction has ended."""
-        if hand.own(_LIVE, {"worker": worker}).fetchone() is None:
+        if hand.own(LIVE.encode(), {"worker": worker}).fetchone() is None:
             raise _fenced(worker)
 
     # --- taking over
@@ -253,18 +242,23 @@ class Work:
         ids = list(gone)
         self._clerk(lambda hand: hand.own(_DECLARE, {"ids": ids, "dead": list(dead)}))
         dying = self._connections.ask(lambda hand: hand.own(_DYING, {"ids": ids}).fetchall())
-        count = 0
-        for (worker,) in dying:
-            while taken := self._clerk(partial(_take_over, worker=worker, now=now)):
-                count += taken
+        return sum(self._take_over(worker, now) for (worker,) in dying)
+
+    def _take_over(self, worker: int, now: float) -> int:
+        values = {"worker": worker, "now": now, "slice": _SLICE}
+        connections = self._connections
+        count, taken = 0, _SLICE
+        while taken == _SLICE:
+            taken = connections.commit_one(lambda hand: hand.own(_TAKE_OVER, values).rowcount, connections.clerk)
+            count += taken
+            connections.committed()
         return count
 
 
+_FORGET = b"DELETE FROM workers w WHERE id = %(worker)s AND NOT EXISTS (SELECT 1 FROM runs WHERE owner = w.id)"
+"""A run that somebody has locked is still its: whoever reaps next takes it over."""
+
 _MINE = b"SELECT seq, epoch FROM runs WHERE owner = %(worker)s"
-
-
-def _take_over(hand: Hand, worker: int, now: float) -> int:
-    return hand.own(_TAKE_OVER, {"worker": worker, "now": now, "slice": _SLICE}).rowcount
 
 
 def _look_at_the_schema(hand: Hand) -> None:

@@ -38,9 +38,12 @@ from flowkit.drivers.sql import (
 from flowkit.errors import PayloadError
 from flowkit.settings import Settings
 
-__all__ = ["BODIES", "ENTRIES", "FIRST_CODE", "HISTORY", "INBOX", "MANIFEST", "Reads", "bounds_of", "fresh_views", "picked_body"]
+__all__ = [
+    "BODIES", "ENTRIES", "FIRST_CODE", "FIRST_MESSAGES", "HANDLERS", "HISTORY", "INBOX", "IO", "IO_COLUMNS", "MANIFEST", "ROW",
+    "Reads", "bounds_of", "fresh_view", "fresh_views", "picked_body", "whole_view",
+]  # fmt: skip
 
-_FIRST_MESSAGES = 256
+FIRST_MESSAGES = 256
 _SMALL = 4_096
 _CLOCK_SLACK = 1_000
 
@@ -54,10 +57,12 @@ _ARGS = f"{HISTORY_COLUMNS}, NULL, NULL, NULL, NULL, crc, args"
 
 FIRST_CODE = "SELECT i.first_code, r.code FROM runs r JOIN run_io i ON i.run = r.seq WHERE r.seq = ?"
 MANIFEST = "SELECT manifest FROM codes WHERE code = ?"
-_IO_COLUMNS = "input, input_crc, state, state_crc, error, error_crc, failed_entry, tried, fork, fork_crc"
+IO_COLUMNS = "input, input_crc, state, state_crc, error, error_crc, failed_entry, tried, fork, fork_crc"
 _ROW_WIDTH = ROW_COLUMNS.count(",") + 1
+ROW = f"SELECT {ROW_COLUMNS} FROM runs WHERE seq = ?"
+IO = f"SELECT {IO_COLUMNS} FROM run_io WHERE run = ?"
 _FRESH = (
-    f"SELECT {ROW_COLUMNS}, {_IO_COLUMNS} FROM runs JOIN run_io ON run = seq "
+    f"SELECT {ROW_COLUMNS}, {IO_COLUMNS} FROM runs JOIN run_io ON run = seq "
     "WHERE seq = ? AND entries = 0 AND inbox = 0 AND ending = ''"
 )
 """A run that has no entry, no message and no handler yet."""
@@ -77,7 +82,7 @@ _FRESH_ONES = {n: _FRESH.replace("seq = ?", f"seq IN ({', '.join('?' * n)})") fo
 
 _ATTEMPTS = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE run = ?"
 _IN_ORDER = "ORDER BY entry, part, round, n"
-_HANDLERS = f"{_ATTEMPTS} AND part = 'rollback' {_IN_ORDER}"
+HANDLERS = f"{_ATTEMPTS} AND part = 'rollback' {_IN_ORDER}"
 
 
 class Reads:
@@ -98,16 +103,14 @@ class Reads:
         if found is not None:
             return _view(run, found[:_ROW_WIDTH], found[_ROW_WIDTH:], [], [], [])
         with self._connections.reading() as db:
-            row = db.execute(f"SELECT {ROW_COLUMNS} FROM runs WHERE seq = ?", (run,)).fetchone()
+            row = db.execute(ROW, (run,)).fetchone()
             if row is None:
                 return None
-            io = db.execute(f"SELECT {_IO_COLUMNS} FROM run_io WHERE run = ?", (run,)).fetchone()
+            io = db.execute(IO, (run,)).fetchone()
             entries = db.execute(self._entries, (run, after)).fetchall()
-            messages = db.execute(self._inbox, (run, _FIRST_MESSAGES)).fetchall()
-            failures = db.execute(_HANDLERS, (run,)).fetchall() if row[14] else []
-        check_owner(run, entries, "the entries")
-        check_owner(run, messages, "the messages")
-        return _view(run, row, io, entries, [message[:-3] for message in messages], failures)
+            messages = db.execute(self._inbox, (run, FIRST_MESSAGES)).fetchall()
+            failures = db.execute(HANDLERS, (run,)).fetchall() if row[14] else []
+        return whole_view(run, row, io, entries, messages, failures)
 
     def inbox(self, run: int, names: Collection[str], limit: int) -> list[Message]:
         """See `Driver.inbox`."""
@@ -121,7 +124,7 @@ class Reads:
     def get(self, run: int | str) -> RunRow | None:
         """See `Driver.get`."""
         if isinstance(run, int):
-            row = self._connections.one(f"SELECT {ROW_COLUMNS} FROM runs WHERE seq = ?", (run,))
+            row = self._connections.one(ROW, (run,))
         else:
             row = self._connections.one(f"SELECT {ROW_COLUMNS} FROM {AT_ID} WHERE id = ?", (run, run))
         return None if row is None else row_of(row)
@@ -190,9 +193,27 @@ def fresh_views(cursor: Executes, runs: Iterable[int]) -> dict[int, RunView]:
     views: dict[int, RunView] = {}
     for chunk in padded(runs, _CHUNKS):
         for row in cursor.execute(_FRESH_ONES[len(chunk)], chunk).fetchall():
-            with suppress(PayloadError):
-                views[row[0]] = _view(row[0], row[:_ROW_WIDTH], row[_ROW_WIDTH:], [], [], [])
+            if (view := fresh_view(row)) is not None:
+                views[row[0]] = view
     return views
+
+
+def fresh_view(row: Row) -> RunView | None:
+    """The view of a run that has written nothing yet, out of its row and `IO_COLUMNS`; None if it is damaged."""
+    with suppress(PayloadError):
+        return _view(row[0], row[:_ROW_WIDTH], row[_ROW_WIDTH:], [], [], [])
+    return None
+
+
+def whole_view(run: int, row: Row, io: Row | None, entries: list[Row], messages: list[Row], failures: list[Row]) -> RunView:
+    """The view of a run, out of what `ROW`, `IO`, the entries, the inbox and `HANDLERS` gave.
+
+    Raises:
+        PayloadError: it is damaged.
+    """
+    check_owner(run, entries, "the entries")
+    check_owner(run, messages, "the messages")
+    return _view(run, row, io, entries, [message[:-3] for message in messages], failures)
 
 
 def _view(run: int, row: Row, io: Row | None, entries: list[Row], messages: list[Row], failures: list[Row]) -> RunView:

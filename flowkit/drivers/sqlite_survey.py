@@ -42,14 +42,14 @@ ENDINGS = {
 }
 """Runs' errors, and the entries they came from without their bodies; by how many runs are asked for."""
 
-STOP = (
-    "SELECT max(who), max(at) FROM (SELECT who, at FROM steering WHERE run = ? "
-    "AND verb IN ('pause', 'cancel', 'cancel_rollback') ORDER BY at DESC LIMIT 1) AS newest"
-)
+STOP = "SELECT who, at FROM steering WHERE run = ? AND verb IN ('pause', 'cancel', 'cancel_rollback') ORDER BY rowid DESC LIMIT 1"
 DUE = "SELECT min(due_at) FROM entries WHERE run = ? AND settled_at IS NULL"
 LARGE_OF_RUN = "SELECT run FROM run_io WHERE run = ? AND typeof({}) = 'text'"
 LARGE = "SELECT rowid FROM entries WHERE run = ? AND seq = ? AND size > ? AND typeof({}) = 'text'"
-REWINDS = "SELECT at_head, max(archived_at), max(why), count(*) FROM archive WHERE run = ? GROUP BY at_head ORDER BY at_head DESC LIMIT ?"
+REWINDS = (
+    "SELECT at_head, max(archived_at), max(why), count(*) FROM archive WHERE run = ? "
+    "GROUP BY at_head ORDER BY at_head DESC LIMIT ?"
+)
 SET_ASIDE = f"SELECT {HISTORY} FROM archive WHERE run = ? AND seq > ? AND at_head = ? ORDER BY seq LIMIT ?"
 SET_ASIDE_BEFORE = f"SELECT {HISTORY} FROM archive WHERE run = ? AND seq < ? AND at_head = ? ORDER BY seq DESC LIMIT ?"
 BODY_ASIDE = f"SELECT {BODIES}, args FROM archive WHERE run = ? AND seq = ? AND at_head = ?"
@@ -129,8 +129,9 @@ class SQLiteSurvey:
     def stop(self, run: int) -> Stop:
         """See `Survey.stop`."""
         with self._connections.reading() as db:
-            (who, at), (due,) = db.execute(STOP, (run,)).fetchone(), db.execute(DUE, (run,)).fetchone()
-        return Stop(who=who or "", at=at, due=due)
+            who, at = db.execute(STOP, (run,)).fetchone() or ("", None)
+            (due,) = db.execute(DUE, (run,)).fetchone()
+        return Stop(who=who, at=at, due=due)
 
     def rewinds(self, run: int, limit: int) -> list[Rewound]:
         """See `Survey.rewinds`. This groups all that was set aside of one run; of most that is nothing."""

@@ -36,7 +36,8 @@ class Deadline:
         if self.at is None or self._house.clock.now() < self.at:
             return None
         return DeadlineExceeded(
-            f"run {run_id!r} was not over by its deadline, {format_seconds(self.seconds)} after its start ({utc_text(self.at)})",
+            f"run {run_id!r} was not over by its deadline, {format_seconds(self.seconds)} after its start ({utc_text(self.at)}). "
+            f"Raise the deadline before it is recovered, or it fails again.",
             deadline=self.seconds,
         )
 

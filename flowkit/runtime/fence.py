@@ -3,8 +3,8 @@
 A step or send is answered from the original where location, kind and arguments are equal, and a rollback that the original has
 had is taken for done. Everything else with an effect asks: its entry is recorded open, the strand waits for nobody but a person,
 and once no other strand goes on the run is paused. The answer is written into the entry, so any worker finds it there, and so
-does one that comes after a crash. What has no effect is done: loops, branches, and waiting for messages of the fork's own. Time that
-the original has slept is not slept again.
+does one that comes after a crash. What has no effect is done: loops, branches, and waiting for messages of the fork's own. Time
+that the original has slept is not slept again.
 """
 
 from __future__ import annotations
@@ -223,9 +223,10 @@ class Fence:
 
     async def _original(self, port: Port) -> Mapping[str, Entry]:
         """The original's entries by location; none once it is gone. What they carry of a person's word allows nothing here."""
-        if self._known is None:
-            self._known = await port.blocking(self._load)
-        return self._known
+        known = self._known
+        if known is None:
+            known = self._known = await port.blocking(self._load)
+        return known
 
     def _load(self) -> Mapping[str, Entry]:
         try:

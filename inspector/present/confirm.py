@@ -50,23 +50,34 @@ _SIMPLE = {
     "send": "A message is put into the run's inbox. The same key again is delivered once.",
 }
 
+_FENCED = (
+    "This run is a what-if fork: what is equal is taken from the original, and before anything else is run, sent or undone it "
+    "pauses and asks."
+)
+
 
 def confirm_of(
     row: RunRow, verb: str, *, plan: RewindPlan | None = None, undo: UndoMap | None = None, location: str = "",
-    once: Collection[str] | None = None, handlers: Mapping[str, str] | None = None,
+    once: Collection[str] | None = None, handlers: Mapping[str, str] | None = None, fork: bool = False,
 ) -> Confirm:  # fmt: skip
     """What `verb` would do to this run now. A replay begins at `location`; `once` are the names of the steps that are declared
-    `at_most_once`, None where no code is at hand to tell; `handlers` are the rollbacks of the loaded code by step.
+    `at_most_once`, None where no code is at hand to tell; `handlers` are the rollbacks of the loaded code by step. In a `fork`
+    nothing happens unasked.
     """
     if verb == "recover" and plan is not None:
-        return _recover(plan, undo or UndoMap(), handlers or {})
+        return _fenced(_recover(plan, undo or UndoMap(), handlers or {}), fork)
     if verb == "replay" and plan is not None:
-        return _replay(plan, location, once)
+        return _fenced(_replay(plan, location, once, fork), fork)
     if verb == "cancel" and undo is not None:
-        return _cancel(row, undo, handlers or {})
+        return _fenced(_cancel(row, undo, handlers or {}, fork), fork)
     if verb == "resume":
         return Confirm(sentences=(_resume(row),))
     return Confirm(sentences=(_SIMPLE.get(verb, ""),))
+
+
+def _fenced(told: Confirm, fork: bool) -> Confirm:
+    """What is told of a fork, where whatever has an effect asks first."""
+    return replace(told, sentences=(_FENCED, *told.sentences)) if fork else told
 
 
 def _recover(plan: RewindPlan, undo: UndoMap, handlers: Mapping[str, str]) -> Confirm:
@@ -118,7 +129,7 @@ def _long(title: str, names: Sequence[str]) -> Names:
     return _names(title, names if len(names) > _INLINE else ())
 
 
-def _replay(plan: RewindPlan, location: str, once: Collection[str] | None) -> Confirm:
+def _replay(plan: RewindPlan, location: str, once: Collection[str] | None, fork: bool) -> Confirm:
     if plan.refused:
         return Confirm(sentences=("Replay is not possible as things stand.",), refused=shown(plan.refused))
     entries = "1 entry is" if len(plan.archived) == 1 else f"{len(plan.archived):,} entries are"
@@ -126,6 +137,10 @@ def _replay(plan: RewindPlan, location: str, once: Collection[str] | None) -> Co
     sentences = [f"{entries} archived: never deleted, and still to be seen.{back}"]
     if location and plan.archived and plan.archived[0] != location:
         sentences.append(f"It goes back to {shown(plan.archived[0])}: what lies around {shown(location)} starts over with it.")
+    if fork:
+        return Confirm(
+            sentences=tuple(sentences), lists=tuple(each for each in (_names("Answered anew", plan.effects),) if each.names)
+        )
     sentences.append("The effects of the steps below will happen again." if plan.effects else "No step runs again.")
     sentences += [f"So will what {turns:,} pruned turns of {shown(place)} did, of which nothing is recorded any more."
                   for place, turns in plan.pruned]  # fmt: skip
@@ -143,13 +158,14 @@ def _name_of(location: str) -> str:
     return name.rpartition("#")[0] or name
 
 
-def _cancel(row: RunRow, undo: UndoMap, handlers: Mapping[str, str]) -> Confirm:
+def _cancel(row: RunRow, undo: UndoMap, handlers: Mapping[str, str], fork: bool) -> Confirm:
     sentences = ["Cancel: no later write of the run lands, and no handler runs."]
     can_roll_back = bool(undo.owing) and row.status not in ("blocked", "rolling_back")
     if row.status == "rolling_back":
         sentences.append("The run is being rolled back: what is not undone yet stays done. Type its id to go on.")
     elif can_roll_back:
-        sentences.append("Cancel and roll back: the handlers run first, in this order; then it is cancelled.")
+        first = "first it asks for each handler" if fork else "the handlers run first"
+        sentences.append(f"Cancel and roll back: {first}, in this order; then it is cancelled.")
     elif undo.owing:
         sentences.append("It cannot be rolled back while it is held by code.")
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from flowkit.client.facts import plain_error, taken_messages
@@ -19,7 +19,9 @@ from .values import shown
 
 __all__ = ["Beside", "Offer", "Pair", "Question", "Side", "beside", "offer_of", "questions_of"]
 
-Verdict = Literal["same", "changed", "other", "only here", "only there", "asks"]
+Verdict = Literal["same", "alike", "changed", "other", "open", "only here", "only there", "not yet", "asks"]
+FEW = 3
+"""So many entries in a row that are the same are shown; more are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +37,9 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """What both have at one location. `told` says in words how the fork compares."""
+    """What both have at one location. `told` says in words how the fork compares. Before it, `skipped` that are the same are
+    left out.
+    """
 
     location: str
     kind: str
@@ -43,14 +47,16 @@ class Pair:
     told: str
     there: Side | None
     here: Side | None
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """`same` entries before the first difference are left out; `more`: a window was not enough for the rest."""
+    """`same` entries before the first difference are left out, and `rest` behind the last; `more`: a window was not enough."""
 
     pairs: tuple[Pair, ...] = ()
     same: int = 0
+    rest: int = 0
     more: bool = False
 
 
@@ -83,10 +89,13 @@ class Offer:
 
 _TOLD: Mapping[Verdict, str] = {
     "same": "the same",
+    "alike": "of the same size, too large to compare here",
     "changed": "changed by hand",
     "other": "different",
+    "open": "still open in the fork",
     "only here": "only in the fork",
     "only there": "not in the fork",
+    "not yet": "not in the fork yet",
     "asks": "asks",
 }
 _HOW = {
@@ -96,15 +105,35 @@ _HOW = {
 
 
 def beside(
-    fork: Fork, there: Sequence[Entry], here: Sequence[Entry], asks: Collection[int], ids: tuple[str, str], more: bool
-) -> Beside:
-    """The entries of both by location, in the order of the fork, then of the original. `ids`: the original's, the fork's."""
+    fork: Fork, there: Sequence[Entry], here: Sequence[Entry], asks: Collection[int], ids: tuple[str, str], *,
+    more: bool, ended: bool,
+) -> Beside:  # fmt: skip
+    """The entries of both by location, in the order of the fork, then of the original. `ids`: the original's, the fork's.
+
+    `ended`: the fork has come to its end, so what it has not made by now it will not make.
+    """
     olds = {entry.location: entry for entry in there}
     news = {entry.location: entry for entry in here}
     places = _merged([entry.location for entry in there], [entry.location for entry in here])
-    pairs = [_pair(fork, olds.get(place), news.get(place), asks, ids) for place in places]
+    pairs = [_pair(fork, olds.get(place), news.get(place), asks, ids, ended) for place in places]
     first = next((number for number, pair in enumerate(pairs) if pair.verdict != "same"), len(pairs))
-    return Beside(pairs=tuple(pairs[first:]), same=first, more=more)
+    shorter, rest = _folded(pairs[first:])
+    return Beside(pairs=shorter, same=first, rest=rest, more=more)
+
+
+def _folded(pairs: Sequence[Pair]) -> tuple[tuple[Pair, ...], int]:
+    """The pairs without the long stretches of the same, and how many of those stand behind the last difference."""
+    found: list[Pair] = []
+    same: list[Pair] = []
+    for pair in pairs:
+        if pair.verdict == "same":
+            same.append(pair)
+            continue
+        found += same if len(same) <= FEW else []
+        found.append(replace(pair, skipped=len(same) if len(same) > FEW else 0))
+        same = []
+    found += same if len(same) <= FEW else []
+    return tuple(found), len(same) if len(same) > FEW else 0
 
 
 def _merged(there: list[str], here: list[str]) -> list[str]:
@@ -119,8 +148,10 @@ def _merged(there: list[str], here: list[str]) -> list[str]:
     return places
 
 
-def _pair(fork: Fork, old: Entry | None, new: Entry | None, asks: Collection[int], ids: tuple[str, str]) -> Pair:
-    verdict = _verdict(fork, old, new, asks)
+def _pair(
+    fork: Fork, old: Entry | None, new: Entry | None, asks: Collection[int], ids: tuple[str, str], ended: bool
+) -> Pair:  # fmt: skip
+    verdict = _verdict(fork, old, new, asks, ended)
     entry = new or old
     assert entry is not None
     return Pair(
@@ -129,16 +160,29 @@ def _pair(fork: Fork, old: Entry | None, new: Entry | None, asks: Collection[int
     )  # fmt: skip
 
 
-def _verdict(fork: Fork, old: Entry | None, new: Entry | None, asks: Collection[int]) -> Verdict:
+def _verdict(fork: Fork, old: Entry | None, new: Entry | None, asks: Collection[int], ended: bool) -> Verdict:
     if new is None:
-        return "only there"
+        return "only there" if ended else "not yet"
     if new.seq in asks:
         return "asks"
     if new.location == fork.location:
         return "changed"
     if old is None:
         return "only here"
-    return "same" if _outcome(old) == _outcome(new) else "other"
+    if _outcome(old) != _outcome(new):
+        return "other" if new.settled else "open"
+    return "alike" if _is_large(new) and _is_of_its_own(new) else "same"
+
+
+def _is_large(entry: Entry) -> bool:
+    """Whether its output is too large to be read with it, so that only the sizes were compared."""
+    return entry.output is None and entry.error is None and entry.settled and entry.size > 0
+
+
+def _is_of_its_own(entry: Entry) -> bool:
+    """Whether it was run or given here; everything else is a copy from the original."""
+    given = by_hand_of(entry)
+    return given is not None and given.round == entry.round
 
 
 def _outcome(entry: Entry) -> tuple[object, ...]:
@@ -147,8 +191,7 @@ def _outcome(entry: Entry) -> tuple[object, ...]:
     if entry.kind in COMPOSITES:
         return entry.kind, status
     error = None if entry.error is None else str(plain_error(entry.error))
-    sized = entry.output is None and error is None and entry.settled and entry.kind == "step"
-    return entry.kind, status, _output(entry), error, entry.size if sized else 0
+    return entry.kind, status, _output(entry), error, entry.size if _is_large(entry) and entry.kind == "step" else 0
 
 
 def _output(entry: Entry) -> object:

@@ -45,7 +45,8 @@ def _view(health: WorkflowHealth, now: float) -> HealthView:
     report = health.reports[0]
     return HealthView(
         workflow=shown(health.workflow), href=with_query("/runs", workflow=health.workflow),
-        group="attention" if health.status == "ok" or health.only_misfits else "bad", sentence=pieces(_sentence(health, report), now),
+        group="attention" if health.status == "ok" or health.only_misfits else "bad",
+        sentence=pieces(_sentence(health, report), now),
         more=len({(each.kind, each.source) for each in health.reports}) - 1,
     )  # fmt: skip
 

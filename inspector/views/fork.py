@@ -18,6 +18,7 @@ from flowkit.client.reader import RunRow
 from flowkit.core.entry import Entry
 from flowkit.core.fork import TAG, Fork
 from flowkit.core.location import split
+from flowkit.core.run import TERMINAL
 from flowkit.errors import PayloadError
 
 from ..forms import Form, read_form
@@ -110,6 +111,8 @@ def _page(asked: Asked, given: Mapping[str, str], *, notice: Notice | None = Non
             return wrong_page(409, f"The record that makes this run a fork cannot be read: {error}")
         if found is not None:
             return _beside(asked, row, found)
+    if asked.site.settings.read_only:
+        return wrong_page(404, "This inspector only looks; `flowkit fork` makes forks.")
     seq = int(at) if at.isascii() and at.isdigit() and len(at) < 19 else 0
     entry = asked.reader.entry(row.seq, seq) if seq else None
     if at and entry is None:
@@ -200,8 +203,12 @@ def _beside(asked: Asked, row: RunRow, found: Fork) -> Page:
         head=head, origin=shown(found.origin), origin_href=run_url(found.origin),
         at_href="" if gone else run_url(found.origin, "e", found.at), location=shown(found.location),
         reason=shown(found.by_hand.reason), gone=gone,
-        beside=beside(found, there, here, asks, (found.origin, row.id), max(len(there), len(here)) == _WINDOW),
-        questions=questions_of(entries, row.id, row.ending, commands, _args(asked, row, found, entries, by_place)), offers=tuple(_safe(offers)),
+        beside=beside(
+            found, there, here, asks, (found.origin, row.id), more=max(len(there), len(here)) == _WINDOW,
+            ended=row.status in TERMINAL,
+        ),
+        questions=questions_of(entries, row.id, row.ending, commands, _args(asked, row, found, entries, by_place)),
+        offers=tuple(_safe(offers)),
         part_href=with_query(run_url(row.id, "fork"), part="beside", as_of=token),
         can_write=not asked.site.settings.read_only,
     )  # fmt: skip
@@ -227,7 +234,7 @@ def _args(
 def _safe(offers: list[Offer | None]) -> list[Offer]:
     """Those whose data can stand in a form: nothing of it is secret."""
     return [
-        Offer(location=each.location, name=each.name, data=json.dumps(each.data, ensure_ascii=False), line=each.line)
+        Offer(location=each.location, name=each.name, data=json.dumps(each.data), line=each.line)
         for each in offers
         if each is not None and mask(each.data) == each.data
     ]

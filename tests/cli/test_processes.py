@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+import flowkit
 from tests.cli.conftest import Cli
+from tests.runtime.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(30)]
 
@@ -139,3 +141,45 @@ def read_until(screen: int, part: str) -> str:
 
 def steps() -> list[int]:
     return [int(line.split()[1]) for line in Path("log").read_text().splitlines() if line.startswith("step")]
+
+
+@flowkit.step
+def first() -> str:
+    return "first"
+
+
+@flowkit.workflow(name="order")
+def order() -> str:
+    first()
+    return str(flowkit.receive("go").data)
+
+
+HELD = """\
+from flowkit import receive, step, workflow
+
+@step
+def STEP() -> str:
+    return "done"
+
+@workflow
+def order() -> str:
+    STEP()
+    return receive("go").data
+"""
+
+
+def test_run_lets_mended_code_try_a_run_that_is_held(spawn: Spawn, tmp_path: Path) -> None:
+    with flowkit.open(tmp_path / "flowkit.db", workflows=[order]) as fk:
+        held = fk.start("h-1", order)
+        until(lambda: held.status() == "sleeping", 20)
+        held.send("go", "gone")
+
+    def run(name: str) -> tuple[int, str]:
+        (tmp_path / "held.py").write_text(HELD.replace("STEP", name))
+        child = spawn("run", "held.py:order", "--id", "h-1")
+        said = child.communicate(timeout=25)[0]
+        return child.returncode, said
+
+    assert run("other") == (1, "")
+    assert run("another") == (1, "")  # tried, too, and not mended
+    assert run("first") == (0, '"gone"\n')

@@ -11,7 +11,8 @@ from flowkit.drivers.base import RunView
 from flowkit.testing import Lab, Pass, SimulatedCrash
 
 __all__ = [
-    "Refused", "asked", "asks_at", "done", "ended", "leave", "original", "ran", "stock", "through", "trade", "trade_aio", "view_of",
+    "Refused", "asked", "asks_at", "done", "ended", "leave", "original", "ran", "stock", "through", "trade", "trade_aio",
+    "view_of",
 ]  # fmt: skip
 
 done: list[str] = []

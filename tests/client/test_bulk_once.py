@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from flowkit.client.bulk import Bulk, Bulks, BulkWish, Picks, narrowed
 from flowkit.client.bulk_piece import do_piece
 from flowkit.client.reader import Reader
@@ -266,6 +268,7 @@ def heads(lab: Lab) -> list[int]:
     return [row.head for row in lab.client.driver.runs(RunQuery())]
 
 
+@pytest.mark.timeout(60)
 def test_a_crash_at_any_write_recovers_each_run_once_and_counts_it_once() -> None:
     def prepare(lab: Lab) -> None:
         BROKEN.append(True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flowkit import RunConflict
+from flowkit import Run, RunConflict
 from flowkit.testing import Lab, SimulatedCrash
 from tests.client.fork_flows import failing
 from tests.client.forks import asked, asks_at, done, ended, original, ran, view_of
@@ -15,6 +15,16 @@ from tests.client.forks import asked, asks_at, done, ended, original, ran, view_
 @pytest.fixture(autouse=True)
 def _nothing_done() -> None:
     done.clear()
+
+
+def cancelled(lab: Lab) -> Run[Any]:
+    """A fork whose charge was given a result by hand, and which is to be rolled back."""
+    fork = original(lab).fork("price", value=250)
+    ended(lab, fork.id)
+    fork.resolve(value="made up", reason="x")
+    lab.run_once(fork.id)
+    fork.cancel(rollback=True)
+    return fork
 
 
 def test_a_rollback_asks_for_each_handler_newest_first(lab: Lab) -> None:
@@ -32,11 +42,7 @@ def test_a_rollback_asks_for_each_handler_newest_first(lab: Lab) -> None:
 
 
 def test_a_handler_may_be_taken_for_done(lab: Lab) -> None:
-    fork = original(lab).fork("price", value=250)
-    ended(lab, fork.id)
-    fork.resolve(value="made up", reason="x")
-    lab.run_once(fork.id)
-    fork.cancel(rollback=True)
+    fork = cancelled(lab)
     assert asked(lab, fork.id) == ("paused", "asks: undo `charge` for real, or take it for undone")
 
     fork.resolve(value=None, reason="nothing was charged")
@@ -48,11 +54,7 @@ def test_a_handler_may_be_taken_for_done(lab: Lab) -> None:
 
 
 def test_a_handler_may_be_called_for_real_and_gets_the_output(lab: Lab) -> None:
-    fork = original(lab).fork("price", value=250)
-    ended(lab, fork.id)
-    fork.resolve(value="made up", reason="x")
-    lab.run_once(fork.id)
-    fork.cancel(rollback=True)
+    fork = cancelled(lab)
     lab.run_once(fork.id)
 
     fork.resolve(real=True, reason="see that it works")
@@ -61,11 +63,7 @@ def test_a_handler_may_be_called_for_real_and_gets_the_output(lab: Lab) -> None:
 
 
 def test_a_handler_cannot_be_given_a_failure(lab: Lab) -> None:
-    fork = original(lab).fork("price", value=250)
-    ended(lab, fork.id)
-    fork.resolve(value="made up", reason="x")
-    lab.run_once(fork.id)
-    fork.cancel(rollback=True)
+    fork = cancelled(lab)
     lab.run_once(fork.id)
 
     with pytest.raises(ValueError, match="called for real or taken for done"):
@@ -89,11 +87,7 @@ def test_what_the_original_has_undone_counts_as_undone(lab: Lab) -> None:
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("k", range(1, 7))
 def test_a_handler_runs_only_as_allowed_whatever_write_fails(lab: Lab, k: int, when: Any) -> None:
-    fork = original(lab).fork("price", value=250)
-    ended(lab, fork.id)
-    fork.resolve(value="made up", reason="x")
-    lab.run_once(fork.id)
-    fork.cancel(rollback=True)
+    fork = cancelled(lab)
     lab.crash_at(k, when)
     for _ in range(3):
         try:

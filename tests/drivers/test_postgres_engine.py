@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ import pytest
 
 import flowkit
 from flowkit import Break, Continue, Flowkit, checkpoint, join, loop, receive, send, sleep, step, workflow
-from flowkit.drivers.base import WorkerInfo
+from flowkit.drivers.base import BodyRef, WorkerInfo
 from flowkit.drivers.postgres import PostgresDriver
 from flowkit.settings import Settings
 from tests.drivers.pg import ask
@@ -102,7 +103,27 @@ def pongs(other: str) -> None:
     send(other, "pong", f"{message.data} back")
 
 
-ALL = [chain, turns, saga, branches, pings, pongs]
+outside: list[str] = []
+
+
+@step
+def price(item: str) -> int:
+    outside.append(f"price {item}")
+    return 100
+
+
+@step
+def charge(cents: int) -> str:
+    outside.append(f"charge {cents}")
+    return f"receipt for {cents}"
+
+
+@workflow
+def shop(item: str) -> str:
+    return charge(price(item))
+
+
+ALL = [chain, turns, saga, branches, pings, pongs, shop]
 
 
 def test_steps_loops_and_branches_give_their_results(opened: Callable[..., Flowkit]) -> None:
@@ -138,6 +159,40 @@ def test_a_run_is_replayed_from_a_step(opened: Callable[..., Flowkit]) -> None:
 
     assert run.result(timeout=30) == 6
     assert [entry.location for entry in run.history(archived=True)] == ["add#3", "add#4"]
+
+
+def test_a_fork_is_fenced_and_every_handle_sees_of_what_it_is_one(opened: Callable[..., Flowkit]) -> None:
+    fk, other = opened(workflows=ALL), opened(worker=False)
+    run = fk.start("o", shop, "tea")
+    assert run.result(timeout=30) == "receipt for 100"
+    outside.clear()
+
+    fork = run.fork("price", value=250)
+
+    soon(lambda: fork.status() == "paused")
+    assert outside == []
+    seen = other.get(fork.id)
+    row = other.driver.get(fork.id)
+    assert row is not None
+    view = other.driver.load(row.seq)
+    assert view is not None
+    assert view.fork
+    assert other.driver.body(BodyRef(run=row.seq, field="fork")) == view.fork
+    assert next((entry.location, entry.output) for entry in seen.history()) == ("price", 250)
+
+    seen.resolve(real=True, reason="a test account")
+
+    assert fork.result(timeout=30) == "receipt for 250"
+    assert outside == ["charge 250"]
+    assert run.result() == "receipt for 100"
+
+
+def soon(found: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait until it is so."""
+    end = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_runs_talk_to_each_other_across_two_workers(opened: Callable[..., Flowkit]) -> None:
@@ -214,3 +269,40 @@ def test_a_step_costs_little_more_than_one_statement_even_alone_and_far_less_in_
         each = (driver.statements - before) / (256 * 20)
 
     assert each <= 1.2
+
+
+def test_a_worker_that_drains_for_longer_than_its_lease_keeps_it(opened: Callable[..., Flowkit]) -> None:
+    begun: list[int] = []
+    entered, door = threading.Event(), threading.Event()
+
+    @step
+    def long() -> str:
+        begun.append(1)
+        entered.set()
+        door.wait(30)
+        return "done once"
+
+    @workflow(name="drained")
+    def drained() -> str:
+        return long()
+
+    quick = Settings(lease=1.0, beat=0.2, reap=0.05, succession=0.1, grace=30)
+    old = opened(workflows=[drained], settings=quick, version="1")
+    run = old.start("r", drained)
+    assert entered.wait(20)
+    new = opened(workflows=[drained], settings=quick, version="2", drain_older=True)
+    end = time.monotonic() + 20
+    while not old.relieved:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+    longer_than_the_lease = time.monotonic() + 3
+    while time.monotonic() < longer_than_the_lease:
+        row = new.driver.get("r")
+        assert row is not None
+        assert row.epoch == 1
+        time.sleep(0.1)
+    door.set()
+
+    assert run.result(timeout=20) == "done once"
+    assert len(begun) == 1

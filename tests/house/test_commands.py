@@ -19,6 +19,21 @@ def test_every_command_is_documented() -> None:
     assert not unknown
 
 
+def test_every_option_of_a_command_is_documented() -> None:
+    code = code_in_documents()
+
+    unknown = {
+        f"{name} {spelling}"
+        for name, command in main.commands.items()
+        for option in command.params
+        if isinstance(option, click.Option)
+        for spelling in (*option.opts, *option.secondary_opts)
+        if spelling.startswith("--") and not re.search(rf"(?<![\w-]){re.escape(spelling)}(?![\w-])", code)
+    }
+
+    assert not unknown
+
+
 def test_every_command_says_what_it_does() -> None:
     silent = {name for name, command in main.commands.items() if not command.get_short_help_str()}
 

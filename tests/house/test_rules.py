@@ -6,7 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 
+import pytest
+
 from tests.house.source import ROOT, Module, comments, functions, imports, modules, text_files
+
+pytestmark = pytest.mark.timeout(120)  # whichever comes first parses every module
 
 PRODUCT = modules("flowkit", "inspector")
 EVERYTHING = modules("flowkit", "inspector", "examples", "tests")

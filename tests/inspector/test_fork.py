@@ -79,6 +79,10 @@ def test_an_entry_leads_to_the_form_and_that_shows_what_was_recorded(alone: Serv
     assert "fork o price --value JSON" in page
 
 
+def test_the_page_of_a_run_leads_to_what_can_be_changed_in_it(alone: Served) -> None:
+    assert '<a href="/runs/o/fork">What if…</a>' in alone.ask("/runs/o").text
+
+
 def test_without_an_entry_the_form_lists_what_can_be_changed(alone: Served) -> None:
     page = alone.ask("/runs/o/fork.json").json()
 
@@ -153,6 +157,9 @@ def test_a_read_only_inspector_makes_none(file: Path) -> None:
     with serving(file, read_only=True) as served:
         assert "/fork?at=" not in served.ask("/runs/o/e/2").text
         assert "Run it for real" not in served.ask("/runs/asks/fork").text
+        assert "/fork" not in served.ask("/runs/o").text
+        for form in ("/runs/o/fork", PRICE, "/runs/asks/fork?at=2"):
+            assert (served.ask(form).status, "<textarea" in served.ask(form).text) == (404, False)
         assert served.post("/runs/o/fork", op=OP, at=2, how="value", value="300").status in (403, 404, 405)
 
 
@@ -170,8 +177,8 @@ def test_both_histories_stand_side_by_side_from_the_first_difference_on(alone: S
     told = alone.ask("/runs/asks/fork.json").json()["beside"]
 
     assert [(each["location"], each["verdict"]) for each in told["pairs"]] == [
-        ("price", "changed"), ("charge", "asks"), ("address", "only there"), ("sleep", "only there"),
-        ("sold", "only there"), ("pack", "only there"),
+        ("price", "changed"), ("charge", "asks"), ("address", "not yet"), ("sleep", "not yet"),
+        ("sold", "not yet"), ("pack", "not yet"),
     ]  # fmt: skip
     price = told["pairs"][0]
     assert (price["there"]["line"], price["here"]["line"]) == ("100", "250")
@@ -198,6 +205,22 @@ def test_the_page_asks_and_the_answer_lets_the_fork_go_on(alone: Served) -> None
     assert alone.client.get("asks").status() == "pending"
     assert alone.post(question["href"], op=OP, seen=page["head"]["seen"], how="again", reason="x").status == 303
     assert alone.post(question["href"], op=OTHER, seen=page["head"]["seen"], how="again", reason="x").status == 409
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/runs/waits/replay?from=charge", "what is equal is taken from the original"),
+        ("/runs/waits/cancel", "first it asks for each handler, in this order"),
+    ],
+)
+def test_a_verb_of_a_fork_does_not_say_that_effects_happen(alone: Served, path: str, says: str) -> None:
+    page = text_of(alone, path)
+
+    assert "This run is a what-if fork" in page
+    assert says in page
+    assert "will happen again" not in page.lower()
+    assert "the handlers run first" not in page
 
 
 def test_a_result_is_given_in_the_form_of_a_failed_step(loaded: Served) -> None:
@@ -231,7 +254,7 @@ def test_what_the_original_received_is_offered_where_the_fork_waits(alone: Serve
 
 
 def test_a_run_that_is_no_fork_has_no_such_tab(alone: Served) -> None:
-    assert '"/runs/o/fork"' not in alone.ask("/runs/o").text
+    assert ">Fork</a>" not in alone.ask("/runs/o").text
 
 
 def test_hostile_texts_arrive_as_text_and_secrets_not_at_all(alone: Served) -> None:

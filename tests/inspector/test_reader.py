@@ -174,7 +174,7 @@ def test_exact_counts_are_made_aside_and_kept_for_a_while() -> None:
         made.append(threading.current_thread().name)
         return {"completed": 5_000}
 
-    tally = Tally(count, lambda: next(tokens))
+    tally = Tally(count, lambda: next(tokens), 5.0)
     first = tally.last()
     deadline = time.monotonic() + 5
     while not tally.last() and time.monotonic() < deadline:

@@ -22,6 +22,8 @@ from flowkit.drivers.survey import Surveyed
 from flowkit.testing import Lab
 from tests.inspector.served import Served, serving
 
+LONG = 60.0
+
 
 @workflow
 def greet(name: Any) -> str:
@@ -100,7 +102,7 @@ def test_a_whole_search_is_not_called_partial(served: Served) -> None:
 
 def runs_of(driver: Driver, **given: Any) -> Any:
     survey = driver.survey() if isinstance(driver, Surveyed) else None
-    return search(driver, survey, RunQuery(limit=50), **given)
+    return search(driver, survey, RunQuery(limit=50), **({"seconds": LONG} | given))
 
 
 def test_out_of_time_it_says_how_far_it_came_and_goes_on_from_there(tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_out_of_time_it_says_how_far_it_came_and_goes_on_from_there(tmp_path: Pa
     driver = open_driver(file)
 
     first = runs_of(driver, error="nothing", seconds=0.0)
-    second = search(driver, driver.survey(), RunQuery(limit=50, after=first.next), input="needle")
+    second = search(driver, driver.survey(), RunQuery(limit=50, after=first.next), input="needle", seconds=LONG)
     driver.close()
 
     assert (first.partial, first.looked_at, first.rows) == (True, 10, ())
@@ -132,8 +134,8 @@ def test_pages_of_a_search_go_on_where_the_last_one_ended(file: Path) -> None:
     driver = open_driver(file)
     survey = driver.survey()
 
-    first = search(driver, survey, RunQuery(limit=1), error="declined")
-    rest = search(driver, survey, RunQuery(limit=9, after=first.next), error="declined")
+    first = search(driver, survey, RunQuery(limit=1), error="declined", seconds=LONG)
+    rest = search(driver, survey, RunQuery(limit=9, after=first.next), error="declined", seconds=LONG)
     driver.close()
 
     assert ([row.id for row in first.rows], [row.id for row in rest.rows]) == (["r-3"], ["r-1"])
@@ -150,7 +152,7 @@ def test_a_store_without_a_survey_is_searched_through_the_port() -> None:
     driver = MemoryDriver()
     begin(driver)
 
-    assert [row.id for row in search(driver, None, RunQuery(limit=9), input="grace").rows] == ["r-Grace"]
+    assert [row.id for row in search(driver, None, RunQuery(limit=9), input="grace", seconds=LONG).rows] == ["r-Grace"]
 
 
 class Turned:

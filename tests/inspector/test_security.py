@@ -236,7 +236,7 @@ def test_other_methods_are_not_allowed(small: Served, path: str, method: str) ->
 
 def missing_there(path: str) -> bool:
     """Whether a read-only inspector has no such page, or this database nothing to show on it."""
-    return any(word in path for word in ("recover", "resolve", "/bulk/")) or path == "/runs/order-1/state"
+    return any(word in path for word in ("recover", "resolve", "/bulk/", "/fork")) or path == "/runs/order-1/state"
 
 
 def test_a_read_only_inspector_has_no_post(small_file: Path) -> None:

@@ -257,7 +257,7 @@ def test_a_full_inbox_is_told_to_the_sender_outside(small: Lab) -> None:
     run.send("a")
     run.send("b")
 
-    with pytest.raises(InboxFull, match="the inbox of run 'r' is full with 2 messages"):
+    with pytest.raises(InboxFull, match="the inbox of run 'r' is full, 2 wait in it"):
         run.send("c")
     assert issubclass(InboxFull, RunConflict)
 

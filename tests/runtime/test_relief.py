@@ -1,4 +1,4 @@
-"""A worker that newer code relieves: what becomes of its runs, of its lease while it drains, and of its handle, which stays open."""
+"""A worker that newer code relieves: what becomes of its runs, of its lease while it drains, and of its open handle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from flowkit.settings import Settings
 from tests.runtime.waiting import until
 
 QUICK = Settings(succession=0.05, reap=0.02, beat=0.05)
-SHORT_LEASE = Settings(succession=0.05, reap=0.02, beat=0.1, lease=0.4)
 Open = Callable[..., Flowkit]
 
 
@@ -134,23 +133,6 @@ def test_an_at_most_once_body_that_outlasts_the_grace_is_never_begun_again(opene
     long.door.set()
 
 
-def test_the_lease_is_kept_while_a_worker_drains_for_longer_than_it_lasts(opened: Open) -> None:
-    long = Long()
-    old = opened("1", long.order, settings=SHORT_LEASE)
-    run = old.start("r", long.order)
-    long.entered.wait(5)
-
-    new = opened("2", long.order, drain_older=True, settings=SHORT_LEASE)
-    until(lambda: old.relieved)
-    threading.Event().wait(1.5)  # several times the lease
-    epoch = new.driver.get("r").epoch
-    long.door.set()
-
-    assert run.result(timeout=9) == 0
-    assert epoch == 1
-    assert long.calls == [0]
-
-
 def test_a_worker_that_serves_more_than_the_newer_one_stays_beside_it(opened: Open) -> None:
     long = Long()
     long.door.set()
@@ -231,13 +213,22 @@ def test_a_worker_that_is_asked_to_stop_says_so_and_relieves_nobody(opened: Open
     assert old.relieved == ""
 
 
-def test_a_version_can_be_given_in_the_async_colour_too(path: Path) -> None:
-    async def relieved(client: Flowkit) -> list[str]:
-        async with flowkit.aio.open(path, workflows=[other], version="2.4", drain_older=True):
-            return [read_serving(row.info).version for row in client.driver.workers() if row.kind == "worker"]
+def test_the_async_colour_gives_a_version_and_is_relieved_too(path: Path, opened: Open) -> None:
+    async def roll_out() -> str:
+        async with flowkit.aio.open(path, workflows=[other], version="1", settings=QUICK) as fk:
+            assert fk.relieved == ""
+            opened("2", other, drain_older=True)
+            await asyncio.to_thread(until, lambda: fk.relieved)
+            return fk.relieved
 
-    with flowkit.open(path, worker=False) as client:
-        assert asyncio.run(relieved(client)) == ["2.4"]
+    assert asyncio.run(roll_out()).endswith("version 2")
+
+
+def test_the_version_of_the_environment_is_that_of_a_handle_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWKIT_VERSION", "2.4")
+
+    with flowkit.open(path, workflows=[other]) as fk:
+        assert [read_serving(row.info).version for row in fk.driver.workers()] == ["2.4"]
 
 
 @pytest.mark.parametrize(

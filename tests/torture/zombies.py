@@ -18,6 +18,7 @@ import random
 import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,14 +52,14 @@ class _Stop:
     def __init__(self, place: str, number: int) -> None:
         self.place = place
         self._left = number
-        self._pid = os.getpid()
 
     def at(self, place: str) -> None:
         if place != self.place:
             return
         self._left -= 1
         if self._left == 0:
-            os.kill(self._pid, signal.SIGSTOP)
+            # To this thread: of a signal to the process another one may hear first, and this one would go on for a moment.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
 
 class _Zombie(Logging):
