@@ -18,7 +18,6 @@ from starlette.responses import Response
 from flowkit.client.livecode import Answer
 from flowkit.client.reader import RunRow
 from flowkit.client.verbs import OFFERED
-from flowkit.errors import PayloadError
 
 from .forms import Form, read_form
 from .present.confirm import Confirm, confirm_of
@@ -95,7 +94,7 @@ def _page(asked: Asked, values: Mapping[str, str], *, op: str = "", status: int 
 
 
 def _told(asked: Asked, row: RunRow, verb: str, location: str) -> Confirm:
-    verbs, handlers, fork = asked.site.verbs, handlers_of(steps_in_code(asked, row)), _is_fenced(asked, row)
+    verbs, handlers, fork = asked.site.verbs, handlers_of(steps_in_code(asked, row)), is_fork(asked, row)
     match verb:
         case "recover":
             plan, undo = verbs.recovery(row.id), asked.reader.undoing(row)
@@ -107,14 +106,6 @@ def _told(asked: Asked, row: RunRow, verb: str, location: str) -> Confirm:
             return confirm_of(row, verb, undo=asked.reader.undoing(row), handlers=handlers, fork=fork)
         case _:
             return confirm_of(row, verb)
-
-
-def _is_fenced(asked: Asked, row: RunRow) -> bool:
-    """Whether the run is a fork, whatever its tags say; one whose record is damaged is blocked, but a fork."""
-    try:
-        return asked.reader.fork(row.seq) is not None
-    except PayloadError:
-        return True
 
 
 def _once(asked: Asked, row: RunRow) -> frozenset[str] | None:

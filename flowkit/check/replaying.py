@@ -19,7 +19,7 @@ from flowkit.check.lines import Evidence, Proposal
 from flowkit.check.rehearsal import Rehearsal, TooSlow
 from flowkit.check.report import Line
 from flowkit.check.tally import Tally
-from flowkit.check.trials import Trials, evidence_of, open_rows
+from flowkit.check.trials import Trials, evidence_of, open_rows, untried
 from flowkit.core.run import OPEN
 from flowkit.core.trial import Trial, pattern
 from flowkit.core.verdict import Addition, Finding, Place, Replay
@@ -148,6 +148,8 @@ class _Replaying:
 
     def _going(self, workflow: Workflow[..., Any], view: RunView, found: Rehearsal, ended: bool) -> Finding:
         """The verdict on a run that fits."""
+        if not ended and (why := untried(view)):
+            return Finding(workflow=workflow.name, verdict="not checked", why=why)
         reached = list(found.frontiers) == [""]
         if ended and (reached or view.row.status == "cancelled"):
             other = comes_to(self._driver, workflow, view, found)

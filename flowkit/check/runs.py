@@ -12,7 +12,7 @@ from flowkit.check.effects import Effect
 from flowkit.check.lines import Evidence, Proposal
 from flowkit.check.rehearsal import Rehearsal, TooSlow
 from flowkit.check.report import Cause, CauseKind, Frontier, Line, Misfit, Report, Unchecked, WorkflowReport
-from flowkit.check.trials import Trials, evidence_of, open_rows
+from flowkit.check.trials import Trials, evidence_of, open_rows, untried
 from flowkit.codec import snapshot
 from flowkit.core.run import OPEN
 from flowkit.core.trial import Trial, pattern
@@ -123,7 +123,10 @@ class _Checker:
             return Unchecked(view.row.id, "the time for the check was over")
         try:
             found = self._trials.rehearse(workflow, view, Trial())
-            return found, None if found.misfit is None else self._trials.propose(workflow, view, found, evidence)
+            if found.misfit is not None:
+                return found, self._trials.propose(workflow, view, found, evidence)
+            why = untried(view)
+            return Unchecked(view.row.id, why) if why else (found, None)
         except Effect as effect:
             return Unchecked(view.row.id, str(effect))
         except TooSlow:

@@ -17,18 +17,21 @@ from flowkit.check.names import names_in
 from flowkit.check.rehearsal import Rehearsal, TooSlow, rehearse
 from flowkit.check.renames import Renamed, renames
 from flowkit.clock import SystemClock
+from flowkit.core.fork import read_fork
 from flowkit.core.run import OPEN
 from flowkit.core.trial import Trial
 from flowkit.definitions import Workflow
 from flowkit.definitions.manifest import read_manifest
 from flowkit.drivers.base import Driver, RunQuery, RunRow, RunView
 from flowkit.engine.source import place_of
+from flowkit.errors import PayloadError
 from flowkit.registry import project_code
 from flowkit.runtime.house import House
 
-__all__ = ["Trials", "evidence_of", "open_rows"]
+__all__ = ["Trials", "evidence_of", "open_rows", "untried"]
 
 _PAGE = 200
+_FORK = "it is a fork, which asks as it goes: what it has recorded fits, and what comes next was not tried"
 
 
 class Trials:
@@ -95,3 +98,14 @@ def open_rows(driver: Driver, workflow: str | None = None) -> Iterator[RunRow]:
         if len(page) < _PAGE:
             return
         after = page[-1].seq
+
+
+def untried(view: RunView) -> str:
+    """Why nothing can be said of how an open run goes on although its history fits; empty if something can.
+
+    A frozen pass has no original that answers and nobody who is asked, so it does not know where a fork would get to.
+    """
+    try:
+        return "" if read_fork(view.fork) is None else _FORK
+    except PayloadError as error:
+        return f"it would be blocked: {error}"

@@ -106,8 +106,8 @@ class Desk:
                 raise RunConflict(f"cannot send {name!r}: run {run_id!r} has ended, it is {status}")
             case Full(size=size):
                 raise InboxFull(
-                    f"cannot send {name!r}: the inbox of run {run_id!r} is full, {size} wait in it. Nothing was sent. Send it again "
-                    "once the run has taken some, or raise the setting inbox."
+                    f"cannot send {name!r}: the inbox of run {run_id!r} is full, {size} wait in it. Nothing was sent. Send it "
+                    "again once the run has taken some, or raise the setting inbox."
                 )
             case Duplicate(first=first):
                 return first

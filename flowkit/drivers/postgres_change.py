@@ -16,9 +16,10 @@ from typing import Any
 
 from flowkit.core.change import Change
 from flowkit.core.entry import Entry
-from flowkit.drivers.base import Done
+from flowkit.drivers.base import Done, Limits
 from flowkit.drivers.postgres_columns import Columns, types_of
 from flowkit.drivers.postgres_hand import Hand
+from flowkit.drivers.postgres_outgoing import ARRIVING, OUTGOING, outgoing_values
 from flowkit.drivers.rules import is_step
 from flowkit.drivers.schema import VERSION
 from flowkit.drivers.sql import (
@@ -35,7 +36,7 @@ from flowkit.drivers.sql import (
     waiting_text,
 )
 
-__all__ = ["UNSPOILT", "commit", "is_plain"]
+__all__ = ["UNSPOILT", "commit", "commit_sending", "is_plain", "is_sending"]
 
 UNSPOILT = f"(SELECT value::int FROM meta WHERE key = 'min_writer') <= {VERSION}"
 """Part of each fence: newer code may have migrated the database since it was opened."""
@@ -43,7 +44,17 @@ UNSPOILT = f"(SELECT value::int FROM meta WHERE key = 'min_writer') <= {VERSION}
 
 def is_plain(change: Change) -> bool:
     """Whether one statement can write `change`: no other row than its run's is looked at, and no entry is moved or removed."""
-    return not (change.sends or change.bump or change.op or change.archive or change.requeue or change.forget)
+    return not change.sends and _stays(change)
+
+
+def is_sending(change: Change) -> bool:
+    """Whether one statement can write `change` and deliver what it sends, if that simply arrives."""
+    receivers = [message.to for message in change.sends]
+    return bool(receivers) and len(set(receivers)) == len(receivers) and _stays(change)
+
+
+def _stays(change: Change) -> bool:
+    return not (change.bump or change.op or change.archive or change.requeue or change.forget)
 
 
 # --- the row of a run -------------------------------------------------------------------------------------------------------
@@ -221,12 +232,12 @@ _FENCE = f"WHERE r.seq = b.run AND r.epoch = b.epoch AND r.head = b.head AND {UN
 
 
 @cache
-def _statement(aliases: tuple[str, ...]) -> bytes:
-    """The statement for Changes that bring these parts."""
+def _statement(aliases: tuple[str, ...], before: str = "", fence: str = "", after: str = "") -> bytes:
+    """The statement for Changes that bring these parts; `before`, `fence` and `after` are what else it says, and where."""
     sets = ", ".join(f"{column} = {value}" for column, value in _SET.items())
     clauses = [
-        f"b AS (SELECT * FROM {_RUNS.source})",
-        f"u AS (UPDATE runs r SET {sets} FROM b {_FENCE} RETURNING r.seq AS place, r.inbox, r.status, r.request)",
+        f"b AS (SELECT * FROM {_RUNS.source}){before}",
+        f"u AS (UPDATE runs r SET {sets} FROM b {_FENCE}{fence} RETURNING r.seq AS place, r.inbox, r.status, r.request){after}",
     ]
     for alias in aliases:
         columns = ", ".join(f"{alias}.{name}" for name in _KINDS[alias].names)
@@ -243,14 +254,30 @@ def commit(hand: Hand, changes: Sequence[Change], now: float) -> dict[int, Done]
     """Write `changes`, which are plain and of different runs, in one statement; those that are missing were lost."""
     if len(changes) == 1 and _is_short(changes[0]):
         return _answers(hand.own(_SHORT, _short_values(changes[0], now)))
-    changes = sorted(changes, key=lambda change: change.run)
+    aliases, values = _values(sorted(changes, key=lambda change: change.run), now)
+    return _answers(hand.own(_statement(aliases), values))
+
+
+def commit_sending(hand: Hand, change: Change, now: float, limits: Limits) -> Done | None:
+    """Write `change`, which `is_sending`, and what it sends; None if it was lost, or if a message does not simply arrive.
+
+    Raises:
+        psycopg.Error: a guard did not hold, or somebody used the key of a message at the same time. Nothing was written.
+    """
+    aliases, values = _values([change], now)
+    values |= {"most": limits.inbox, **OUTGOING.values([outgoing_values(message) for message in change.sends])}
+    return _answers(hand.own(_statement(aliases, *ARRIVING), values)).get(change.run)
+
+
+def _values(changes: Sequence[Change], now: float) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The kinds of parts that `changes` bring, and the values of their statement."""
     parts: dict[str, list[Row]] = {}
     for change in changes:
         _parts(change, parts)
     values: dict[str, Any] = {"now": now, **_RUNS.values([_run_values(change) for change in changes])}
     for alias, rows in parts.items():
         values |= _KINDS[alias].values(rows)
-    return _answers(hand.own(_statement(tuple(sorted(parts))), values))
+    return tuple(sorted(parts)), values
 
 
 def _answers(rows: Iterable[Row]) -> dict[int, Done]:

@@ -35,6 +35,7 @@ _TYPES: tuple[tuple[str, str], ...] = (
     (r"ON runs \(status\)", "ON runs (status, seq)"),
     (r"ON runs \(workflow\)", "ON runs (workflow, seq)"),
     (r"ON runs \(workflow, status\)", "ON runs (workflow, status, seq)"),
+    (r"ON runs \(workflow, wake_at\)", "ON runs (workflow, wake_at, seq)"),
 )
 _PLACED = ("inbox", "steering")
 """Tables whose rows are also read in the order in which they were written."""

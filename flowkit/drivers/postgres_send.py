@@ -13,6 +13,7 @@ from flowkit.drivers.base import Limits, Send, Sent
 from flowkit.drivers.postgres_change import UNSPOILT
 from flowkit.drivers.postgres_columns import Columns
 from flowkit.drivers.postgres_hand import Hand
+from flowkit.drivers.postgres_outgoing import AWAITED
 from flowkit.drivers.rules import message_key, stored_key
 from flowkit.drivers.sql import Row, message_sum, text_of
 
@@ -23,13 +24,12 @@ _SENT = Columns("s", {
     "context": "text", "crc": "int8", "body": "text",
 })  # fmt: skip
 
-_AWAITED = "r.owner IS NOT NULL OR r.waiting = '*' OR strpos(r.waiting, E'\\n' || s.name || E'\\n') > 0"
 _STATEMENT = (
     f"WITH s AS (SELECT * FROM {_SENT.source}), "
     "t AS MATERIALIZED (SELECT r.seq, r.id FROM runs r WHERE r.id = ANY(SELECT receiver FROM s) "
     "ORDER BY r.seq FOR NO KEY UPDATE), "
     "u AS (UPDATE runs r SET inbox = r.inbox + 1, updated_at = %(now)s, "
-    f"wake_at = CASE WHEN {_AWAITED} THEN least(coalesce(r.wake_at, %(now)s), %(now)s) ELSE r.wake_at END "
+    f"wake_at = CASE WHEN {AWAITED} THEN least(coalesce(r.wake_at, %(now)s), %(now)s) ELSE r.wake_at END "
     "FROM t JOIN s ON s.receiver = t.id WHERE r.seq = t.seq AND r.status NOT IN ('completed', 'failed', 'cancelled') "
     "AND r.inbox < %(most)s AND NOT EXISTS (SELECT 1 FROM keys k WHERE k.run = t.seq AND k.key = s.used) "
     f"AND {UNSPOILT} RETURNING r.seq AS run, r.inbox AS number, s.receiver), "

@@ -32,7 +32,7 @@ from flowkit.primitives.send import SendMessage
 from flowkit.primitives.sleep import Sleep
 from flowkit.primitives.step import StepCall
 
-__all__ = ["Fence", "fence_of"]
+__all__ = ["Fence", "fence_of", "is_fork"]
 
 _args = coder()
 _read_version = msgspec.json.Decoder(VersionAnswer)
@@ -46,6 +46,14 @@ def fence_of(view: RunView, driver: Driver, log: OwnLog) -> Fence | None:
     """
     fork = read_fork(view.fork)
     return None if fork is None else Fence(fork, driver, log)
+
+
+def is_fork(run: int, driver: Driver) -> bool:
+    """Whether a run that cannot be loaded is a fork, whatever its tags say. One whose record is damaged is."""
+    try:
+        return driver.body(BodyRef(run=run, field="fork")) is not None
+    except PayloadError:
+        return True
 
 
 class Fence:

@@ -71,7 +71,7 @@ class Chores(Protocol):
 def keep_lease(house: House, worker: Chores, gone: threading.Event) -> None:
     """Until `gone` is set. Whatever fails is tried again; nothing here ends the lease."""
     settings = house.settings
-    pause = settings.beat
+    pause = min(settings.reap, settings.beat)
     while not gone.wait(pause):
         pause = settings.beat
         try:

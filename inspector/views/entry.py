@@ -13,7 +13,7 @@ from starlette.responses import Response
 from flowkit.client.facts import TakenMessage, taken_messages, waited_names
 from flowkit.client.reader import RunRow
 from flowkit.core.entry import Entry, FailedAttempt
-from flowkit.core.fork import TAG, asks_for
+from flowkit.core.fork import asks_for
 from flowkit.core.resolution import by_hand_of
 
 from ..present.entry import AttemptView, ErrorView, attempts_of, error_of
@@ -117,8 +117,8 @@ def entry(asked: Asked) -> Page:
 
 def _resolve(asked: Asked, row: RunRow, found: Entry, archived: int | None, state: State) -> str:
     """Where the outcome of a step that failed a run, or that a fork asks for, is given; the page there says whether it is one."""
-    asked_for = row.status == "paused" and TAG in row.tags and archived is None and not asked.site.settings.read_only
-    if asked_for and asks_for([found], row.status, row.ending, row.current):
+    asked_for = archived is None and not asked.site.settings.read_only and asks_for([found], row.status, row.ending, row.current)
+    if asked_for and is_fork(asked, row):
         return entry_url(row.id, found.seq, "resolve")
     stopped = found.kind == "step" and found.status in ("failed", "exhausted") and row.status == "failed"
     offered = stopped and archived is None and state.word in ("failed", "exhausted") and not asked.site.settings.read_only

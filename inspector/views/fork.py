@@ -16,7 +16,7 @@ from flowkit.client.forking import default_id
 from flowkit.client.livecode import Answer, ResolveWish
 from flowkit.client.reader import RunRow
 from flowkit.core.entry import Entry
-from flowkit.core.fork import TAG, Fork
+from flowkit.core.fork import Fork
 from flowkit.core.location import split
 from flowkit.core.run import TERMINAL
 from flowkit.errors import PayloadError
@@ -33,7 +33,7 @@ from .notices import notice_of
 from .rollback import steps_in_code
 from .run import Head, head_of
 
-__all__ = ["Choice", "ForkPage", "NewForkPage", "do_fork", "fork", "is_fork"]
+__all__ = ["Choice", "ForkPage", "NewForkPage", "do_fork", "fork"]
 
 _OP = re.compile(r"[0-9a-f]{32}")
 _STATUS = {"refused": 409, "faulty": 422, "missing": 404}
@@ -86,11 +86,6 @@ class ForkPage:
     gone: bool
     part_href: str
     can_write: bool
-
-
-def is_fork(row: RunRow) -> bool:
-    """Whether the run looks like a fork: its page then says of what."""
-    return TAG in row.tags
 
 
 def fork(asked: Asked) -> Page:

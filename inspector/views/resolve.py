@@ -17,7 +17,6 @@ from starlette.responses import Response
 from flowkit.client.livecode import Answer, CodeState, Fault, Parameter, ResolveWish, StepInfo
 from flowkit.client.reader import RunRow
 from flowkit.core.entry import Entry
-from flowkit.core.fork import TAG
 from flowkit.core.location import split
 
 from ..forms import Form, read_form
@@ -177,7 +176,7 @@ def _do(request: Request, form: Form) -> Response:
 def _back(asked: Asked, id: str) -> str:
     """To the run; to what it asks next, if it is a fork."""
     row = asked.reader.run(id)
-    return run_url(id, "fork") if row is not None and TAG in row.tags else run_url(id)
+    return run_url(id, "fork") if row is not None and is_fork(asked, row) else run_url(id)
 
 
 def _pressed(asked: Asked, form: Form, op: str) -> Page:

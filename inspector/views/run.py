@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from flowkit.client.reader import Body, Reader, Rewound, RunRow
 from flowkit.core.entry import Entry
-from flowkit.core.fork import TAG, asked_line
+from flowkit.core.fork import asked_line
 from flowkit.core.run import TERMINAL
+from flowkit.errors import PayloadError
 
 from ..live import run_token
 from ..present.crew import outlook
@@ -25,7 +26,7 @@ from .errors import no_run
 from .failures import failure_in, misfit_in, stop_of
 from .notices import notice_of
 
-__all__ = ["RunPage", "Window", "body_of", "gone_in", "head_of", "only_code", "run"]
+__all__ = ["RunPage", "Window", "body_of", "gone_in", "head_of", "is_fork", "only_code", "run"]
 
 WINDOW = 200
 ALL = 10_000
@@ -163,11 +164,19 @@ def head_of(asked: Asked, row: RunRow, tab: str, *, part: str = "now") -> Head:
         created=stamp(row.created_at, asked.now), finished=stamp(row.finished_at, asked.now), passes=row.passes,
         crashes=row.crashes, replays=row.replays, code=asked.reader.last_code(row)[:6],
         first_code=asked.reader.first_code(row.seq)[:6],
-        messages=len(asked.reader.inbox(row.seq, 100)), token=token, tab=tab, forked=TAG in row.tags,
+        messages=len(asked.reader.inbox(row.seq, 100)), token=token, tab=tab, forked=is_fork(asked, row),
         answer_href=run_url(row.id, "fork") if asked_line(row.status, row.error_line) and tab != "fork" else "",
         part_href=with_query(run_url(row.id), part=part, as_of=token, reveal=reveal),
         note=outlook(row, crew, asked.now), health=None if row.status in TERMINAL else health_view(crew, row.workflow, asked.now),
     )  # fmt: skip
+
+
+def is_fork(asked: Asked, row: RunRow) -> bool:
+    """Whether the run is a fork, whatever its tags say; one whose record is damaged is blocked, but a fork."""
+    try:
+        return asked.reader.fork(row.seq) is not None
+    except PayloadError:
+        return True
 
 
 def gone_in(asked: Asked, row: RunRow) -> Gone:

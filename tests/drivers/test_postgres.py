@@ -273,3 +273,62 @@ def test_what_another_handle_commits_is_news(url: str, driver: PostgresDriver) -
         other.write([new_start()], NOW)
 
         assert driver.wait(5)
+
+
+# --- what a Change sends ----------------------------------------------------------------------------------------------------
+
+
+def outgoing(to: str, id: str = "m", **fields: Any) -> Outgoing:
+    return Outgoing(to=to, message_id=id, name="n", body=b"1", **fields)
+
+
+def test_a_step_that_sends_is_one_statement_if_all_its_messages_simply_arrive(driver: PostgresDriver) -> None:
+    run, one, two = owned(driver, "a", "b", "c")
+    link = driver.connections.writer.link
+    assert link is not None
+    before = link.statements
+
+    results = driver.write([step(run, sends=[outgoing("b", "m1", key="k"), outgoing("c", "m2", sender="a")])], NOW)
+
+    assert link.statements - before == 1
+    assert isinstance(results[0], Done)
+    assert [(each.id, each.seq, each.name) for each in driver.inbox(one, (), 9)] == [("m1", 1, "n")]
+    assert [(each.id, each.seq, each.sender) for each in driver.inbox(two, (), 9)] == [("m2", 1, "a")]
+    assert execute(driver, "SELECT wake_at FROM runs WHERE id IN ('b', 'c')") == [(NOW,), (NOW,)]
+    assert driver.write([Send(to="b", message_id="m3", name="n", body=b"1", key="k")], NOW) == [Duplicate(first="m1")]
+
+
+def test_a_message_whose_key_is_known_is_not_sent_again_and_the_step_is_written(driver: PostgresDriver) -> None:
+    run, one = owned(driver, "a", "b")
+    driver.write([step(run, sends=[outgoing("b", "m1", key="k")])], NOW)
+
+    results = driver.write([step(run, head=1, seq=2, sends=[outgoing("b", "m2", key="k")])], NOW)
+
+    assert isinstance(results[0], Done)
+    assert [each.id for each in driver.inbox(one, (), 9)] == ["m1"]
+    assert len(driver.history(run)) == 2
+
+
+def test_a_step_that_sends_and_was_lost_delivers_nothing(driver: PostgresDriver) -> None:
+    run, one = owned(driver, "a", "b")
+
+    assert driver.write([step(run, epoch=7, sends=[outgoing("b")])], NOW) == [Lost(epoch=1, head=0)]
+    assert driver.inbox(one, (), 9) == []
+
+
+def test_two_steps_that_use_one_key_at_once_are_both_written_and_one_message_arrives(url: str, driver: PostgresDriver) -> None:
+    first, second, _ = owned(driver, "a", "b", "c")
+    with closing(PostgresDriver(url, "process")) as other, ThreadPoolExecutor(2) as pool:
+        for turn in range(40):
+            barrier = threading.Barrier(2)
+
+            def send(mine: PostgresDriver, run: int, turn: int = turn, barrier: threading.Barrier = barrier) -> Any:
+                change = step(run, head=turn, seq=turn + 1, sends=[outgoing("c", f"{run}-{turn}", key=f"k{turn}")])
+                barrier.wait(10)
+                return mine.write([change], NOW)[0]
+
+            results = list(pool.map(send, (driver, other), (first, second)))
+            assert [type(result) for result in results] == [Done, Done]
+
+    ((messages, inbox),) = execute(driver, "SELECT (SELECT count(*) FROM inbox), (SELECT inbox FROM runs WHERE id = 'c')")
+    assert (messages, inbox) == (40, 40)

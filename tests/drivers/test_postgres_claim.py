@@ -83,7 +83,7 @@ def test_a_claim_decides_as_the_rules_do(driver: PostgresDriver, columns: str) -
     assert [claim.run for claim in found.runs] == runs
     for claim in found.runs:
         was, is_now = before[claim.run], row_of(driver, claim.run)
-        fate = claimed(was, mine)  # type: ignore[arg-type]  # a row has all columns of a standing
+        fate = claimed(was, mine)
         assert {name: getattr(is_now, name) for name in COLUMNS} == {name: getattr(fate, name) for name in COLUMNS}
         assert (claim.epoch, claim.crashes, claim.status) == (fate.epoch, fate.crashes, fate.status)
         assert (claim.request, claim.code, claim.head) == (was.request, was.code, was.head)

@@ -162,4 +162,4 @@ def test_a_handle_has_few_connections(driver: PostgresDriver) -> None:
     ((count,),) = execute(
         driver, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'flowkit'"
     )
-    assert count <= 6
+    assert count <= 7

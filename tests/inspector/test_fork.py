@@ -257,6 +257,29 @@ def test_a_run_that_is_no_fork_has_no_such_tab(alone: Served) -> None:
     assert ">Fork</a>" not in alone.ask("/runs/o").text
 
 
+def test_a_fork_that_lost_its_tag_is_shown_as_a_fork_still(file: Path) -> None:
+    with Lab(file) as lab:
+        lab.client.desk.tag("asks", (), ("fork",))
+    with serving(file) as served:
+        page, entry = served.ask("/runs/asks").text, served.ask("/runs/asks/e/3").text
+        answered = served.post("/runs/asks/e/3/resolve", op=OP, how="again", reason="a test account")
+
+    assert ">Fork</a>" in page
+    assert "What if…</a>" not in page
+    assert 'href="/runs/asks/e/3/resolve"' in entry
+    assert answered.headers["location"].startswith("/runs/asks/fork?")
+
+
+def test_a_run_with_a_tag_of_that_name_is_no_fork(file: Path) -> None:
+    with Lab(file) as lab:
+        lab.client.desk.tag("o", ("fork",), ())
+    with serving(file) as served:
+        page = served.ask("/runs/o").text
+
+    assert ">Fork</a>" not in page
+    assert "What if…</a>" in page
+
+
 def test_hostile_texts_arrive_as_text_and_secrets_not_at_all(alone: Served) -> None:
     for path in ("/runs/asks/fork", "/runs/moved/fork", "/runs/h/fork?at=1"):
         page = alone.ask(path).text
