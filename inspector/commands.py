@@ -28,7 +28,7 @@ from .site import Asked, Notice, Page, asked_of, json_response, new_op, render
 from .urls import run_url, with_query
 from .views.errors import no_run, wrong_page
 from .views.rollback import steps_in_code
-from .views.run import Head, head_of
+from .views.run import Head, head_of, is_fork
 
 __all__ = ["ConfirmPage", "confirm", "do_verb"]
 

@@ -11,18 +11,27 @@ import msgspec
 from flowkit.client.resolving import Decision
 from flowkit.client.rewind import Rewind, after_all
 from flowkit.core.entry import Entry
-from flowkit.core.fork import asks_for
+from flowkit.core.fork import asked_line, asks_for
 from flowkit.core.resolution import ByHand, by_hand_of
-from flowkit.drivers.base import RunView
+from flowkit.drivers.base import Driver, RunRow, RunView
 from flowkit.errors import RunConflict
 
-__all__ = ["answer_of", "questions"]
+__all__ = ["answer_of", "open_question", "questions"]
 
 
 def questions(view: RunView) -> list[Entry]:
     """The entries for which this run asks a person; none unless it is a paused fork."""
     row = view.row
     return [] if view.fork is None else asks_for(view.entries, row.status, row.ending, row.current)
+
+
+def open_question(driver: Driver, row: RunRow | None) -> str:
+    """Why this run is not to be resumed, on a line: it is a fork that asks, and resumed it would only ask again. Else empty."""
+    if row is None or not asked_line(row.status, row.error_line):
+        return ""
+    view = driver.load(row.seq)
+    found = ", ".join(repr(entry.location) for entry in questions(view)) if view is not None else ""
+    return f"run {row.id!r} asks for {found}: answer with resolve(), for resumed it would only ask again" if found else ""
 
 
 def answer_of(view: RunView, decision: Decision, by_hand: ByHand) -> Rewind:

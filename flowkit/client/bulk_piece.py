@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from flowkit.client.bulk import ALLOWED
 from flowkit.client.steering import recover_run, replay_run
 from flowkit.core.bulk import Bulk, op_of
+from flowkit.core.fork import asked_line
 from flowkit.core.run import TERMINAL
 from flowkit.drivers.base import (
     Duplicate,
@@ -71,7 +72,8 @@ def do_piece(flowkit: Flowkit, bulk: Bulk, runs: Sequence[int]) -> list[Outcome]
 
 def _steer(bulk: Bulk, row: RunRow) -> Steer:
     op = op_of(bulk.id, row.seq)
-    if row.status not in ALLOWED[bulk.verb]:
+    asks = bulk.verb == "resume" and asked_line(row.status, row.error_line)  # resumed, it would only ask again
+    if asks or row.status not in ALLOWED[bulk.verb]:
         return Steer(run=row.id, verb="wake", op=op, who=bulk.signature, head=_NO_HEAD)
     return Steer(run=row.id, verb=cast(Verb, bulk.verb), op=op, who=bulk.signature)
 

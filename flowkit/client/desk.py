@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from flowkit.client.answering import questions
+from flowkit.client.answering import open_question, questions
 from flowkit.client.forking import Changed, fork_start, forked_at
 from flowkit.client.resolving import Decision, step_at
 from flowkit.client.rewind import resolvable
@@ -118,8 +118,10 @@ class Desk:
         """Carry out a verb on a run.
 
         Raises:
-            RunNotFound: there is no such run.
+            RunNotFound: there is no such run. RunConflict: it is a fork that asks, and to be resumed.
         """
+        if verb == "resume" and (why := open_question(self.driver, self.driver.get(run_id))):
+            raise RunConflict(why)
         result = self.writer.write(Steer(run=run_id, verb=verb, op=uuid.uuid4().hex, who=self.who))
         if isinstance(result, NoRun):
             raise RunNotFound(f"there is no run {run_id!r}")

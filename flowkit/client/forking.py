@@ -137,7 +137,8 @@ def fork_start(
         error=msgspec.UNSET if changed.error is None else msgspec.Raw(changed.error), by_hand=by_hand,
     )  # fmt: skip
     copied = Copied(
-        fork=fork.encode(), entries=[_with_args(driver, row.seq, each) for each in entries], state=view.state, inbox=row.inbox,
+        fork=fork.encode(), who=who, entries=[_with_args(driver, row.seq, each) for each in entries], state=view.state,
+        inbox=row.inbox,
         last=max((each.seq for each in entries), default=0), owes=sum(each.rollback == "owes" for each in entries),
     )  # fmt: skip
     return Start(

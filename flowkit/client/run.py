@@ -184,7 +184,11 @@ class Run(Generic[R]):
         self._steer("pause")
 
     def resume(self) -> None:
-        """A paused or blocked run goes on; on any other this does nothing."""
+        """A paused or blocked run goes on; on any other this does nothing. A fork that asks is answered with `resolve` instead.
+
+        Raises:
+            RunConflict: it is a fork that asks.
+        """
         self._steer("resume")
 
     def cancel(self, rollback: bool = False) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from flowkit.client.answering import questions
+from flowkit.client.answering import open_question, questions
 from flowkit.client.facts import loop_facts
 from flowkit.client.forking import ForkForm, changed_outside
 from flowkit.client.livecode import Answer, Fault, ResolveWish
@@ -76,6 +76,8 @@ class Verbs:
 
     def steer(self, id: str, verb: Verb, op: str, *, seen: int | None = None) -> Answer:
         """Carry out a verb once. With `seen` the run must still have that head."""
+        if verb == "resume" and (why := open_question(self._flowkit.driver, self._flowkit.driver.get(id))):
+            return self.repeated(id, op) or Answer("refused", why, "paused")
         return self._write(id, Steer(run=id, verb=verb, op=op, who=self.who, head=seen))
 
     def repeated(self, id: str, op: str) -> Answer | None:

@@ -22,6 +22,11 @@ class Consent:
         self._asks = apply == "ask"
         self._applied = ""
 
+    @property
+    def asks(self) -> bool:
+        """Whether new code may have to wait, so that what runs stays what it is at least until then."""
+        return self._asks and self._applied != ""
+
     def needed(self, child: Generation) -> bool:
         """Whether this one must wait; if so, it does from here on."""
         assert child.loaded is not None

@@ -213,7 +213,8 @@ class Supervisor:
             self._report.tell(Saved(files=tuple(shown_path(file) for file in sorted(self._saved))))
             self._saved.clear()
         self._drop_candidate()
-        self._background.drop()
+        if not self._consent.asks:
+            self._background.drop()  # else what it finds of the code that runs may be wanted yet: the new code may be discarded
         self._candidate = self._spare.take()
         self._candidate.order(Load(waited=self._candidate.was_spare))
         self._herald.loading()

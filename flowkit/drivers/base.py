@@ -86,9 +86,11 @@ class Copied(Value, frozen=True, kw_only=True, gc=False):
     """What a fork begins with: the record that makes it one, and what it has of the original.
 
     `inbox` and `last` are the numbers up to which messages and entries count as numbered, `owes` is how many `entries` do.
+    `who` made it: the start stands in the record of verbs, as `fork` and under `rules.fork_op` of its token.
     """
 
     fork: bytes
+    who: str = ""
     entries: Sequence[Entry] = ()
     state: bytes | None = None
     inbox: int = 0

@@ -48,6 +48,7 @@ from flowkit.drivers.rules import (
     FINAL,
     awaits,
     earliest,
+    fork_op,
     goes_forward,
     landed,
     lines_to_drop,
@@ -281,6 +282,7 @@ class Writing:
         )
         if op.copied is not None:
             row = self._with_history(row, op.copied)
+            self._note(fork_op(op.token), run, "fork", op.copied.who, row.status)
         self._rows.add(row)
         self._rows.set_body(run, "input", op.input)
         self._txn.put(key(b"x", run), encode(first_record(op)))

@@ -24,6 +24,7 @@ __all__ = [
     "claimed",
     "earliest",
     "expiry",
+    "fork_op",
     "goes_forward",
     "is_quiet",
     "is_step",
@@ -281,6 +282,11 @@ def retagged(tags: Sequence[str], op: Tag) -> tuple[str, ...]:
 def tag_verb(op: Tag) -> str:
     """How `op` stands in the record of verbs."""
     return " ".join(["tag", *(f"+{tag}" for tag in op.add), *(f"-{tag}" for tag in op.remove)])
+
+
+def fork_op(token: str) -> str:
+    """The id under which the start of a fork stands in the record of verbs: no other wish has it."""
+    return f"fork:{token}"
 
 
 def awaits(waiting: Sequence[str] | None, name: str) -> bool:

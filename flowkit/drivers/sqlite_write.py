@@ -44,6 +44,7 @@ from flowkit.drivers.rules import (
     awaits,
     earliest,
     expiry,
+    fork_op,
     is_quiet,
     landed,
     message_key,
@@ -237,6 +238,8 @@ class Writing:
             self._cursor.executemany(_TAG, [(tag, run) for tag in op.tags])
         if op.copied is not None:
             copy_history(self._cursor, run, op.copied)
+            if self._first_answer(fork_op(op.token)) is None:  # an equal one, of which the run has been deleted since, stands
+                self._cursor.execute(_STEER, (fork_op(op.token), now, run, "fork", op.copied.who, "pending"))
         return Started(run=run, epoch=int(held))
 
     def _twin(self, op: Start) -> Started | Exists:

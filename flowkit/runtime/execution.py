@@ -19,7 +19,6 @@ from flowkit.core import divergence
 from flowkit.core.change import Change, Finish
 from flowkit.core.entry import FailedAttempt
 from flowkit.core.events import RunError
-from flowkit.core.fork import TAG
 from flowkit.core.ledger import Ledger
 from flowkit.core.mail import Mail
 from flowkit.core.origin import origin_in_chain, origin_of
@@ -39,7 +38,7 @@ from flowkit.engine.scope import Scope
 from flowkit.engine.state import RunState
 from flowkit.errors import Evicted, FlowkitError, HistoryDiverged, Parked, PayloadError, RunConflict, ScopeClosed, Suspended
 from flowkit.runtime.deadline import Deadline
-from flowkit.runtime.fence import fence_of
+from flowkit.runtime.fence import fence_of, is_fork
 from flowkit.runtime.house import House
 from flowkit.runtime.rollback import Rollback
 
@@ -379,7 +378,7 @@ class Execution:
             return
         self._begin(RunView(row=row, input=b"{}"))
         self._ledger.owes = row.owes
-        self._hooked = TAG not in row.tags  # whether it is a fork may be what cannot be read
+        self._hooked = not await port.blocking(lambda: is_fork(self.claim.run, self.house.driver))
         await self._block(port, self._new_pass(), _unreadable(self.claim.id, error))
 
     async def commit(self, port: Port, running: Pass, final: Final) -> None:

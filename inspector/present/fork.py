@@ -17,7 +17,7 @@ from .notes import line_of
 from .states import Piece, State, entry_state, marked, pieces
 from .values import shown
 
-__all__ = ["Beside", "Offer", "Pair", "Question", "Side", "beside", "offer_of", "questions_of"]
+__all__ = ["Beside", "Cut", "Offer", "Pair", "Question", "Side", "beside", "cut", "offer_of", "questions_of"]
 
 Verdict = Literal["same", "alike", "changed", "other", "open", "only here", "only there", "not yet", "asks"]
 FEW = 3
@@ -52,12 +52,21 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """`same` entries before the first difference are left out, and `rest` behind the last; `more`: a window was not enough."""
+    """`same` entries before the first difference are left out, and `rest` behind the last; `more`: another window follows."""
 
     pairs: tuple[Pair, ...] = ()
     same: int = 0
     rest: int = 0
     more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A window of both histories; `next`: the numbers behind which the one after it begins, there and here."""
+
+    there: Sequence[Entry]
+    here: Sequence[Entry]
+    next: tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +111,23 @@ _HOW = {
     "value": "given by hand", "error": "given by hand", "real": "run for real", "again": "tried again by hand",
     "undo": "undone for real", "undone": "taken for undone",
 }  # fmt: skip
+
+
+def cut(there: Sequence[Entry], here: Sequence[Entry], after: tuple[int, int], limit: int) -> Cut:
+    """So much of both as can be compared: up to the last location that both have, as long as one of them goes on.
+
+    Where they have none in common, what goes on is shown, and a rest of the other waits for its counterpart. `after` is where
+    this window began, and of each one entry more than `limit` was asked for.
+    """
+    goes_on = len(there) > limit, len(here) > limit
+    if not any(goes_on):
+        return Cut(there, here, None)
+    there, here = there[:limit], here[:limit]
+    known = {entry.location: entry.seq for entry in there}
+    ends = next(((known[entry.location], entry.seq) for entry in reversed(here) if entry.location in known), None)
+    if ends is None:
+        ends = there[-1].seq if goes_on[0] else after[0], here[-1].seq if goes_on[1] else after[1]
+    return Cut([each for each in there if each.seq <= ends[0]], [each for each in here if each.seq <= ends[1]], ends)
 
 
 def beside(

@@ -90,7 +90,8 @@ class RunItem:
 class Need:
     """What needs a human: one run, or several with the same workflow, step and error.
 
-    `advice_href` is the page that says what to do where no verb helps, because only other code does.
+    `advice_href` is the page that says what to do where no verb helps, because only other code does; `answer_href` is where a
+    fork that asks is answered.
     """
 
     item: RunItem
@@ -100,6 +101,7 @@ class Need:
     reason: str
     verb: VerbView | None
     advice_href: str
+    answer_href: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,8 @@ def needs(
 def _reason(row: RunRow, why: Reason | None, mark: str) -> tuple[str, ...]:
     if mark == "no code":
         return row.workflow, mark
+    if asked := asked_line(row.status, row.error_line):
+        return row.id, asked  # each has a question of its own
     match why:
         case Failure(location=location, type=type):
             return row.workflow, location, type
@@ -164,6 +168,7 @@ def _need(group: list[RunRow], reasons: Mapping[int, Reason], now: float, crew: 
     return Need(
         item=item, count=len(group), href=href, since=stamp(newest.updated_at, now), reason=reason, verb=verb,
         advice_href=item.href if held_by_code(newest) else "",
+        answer_href=run_url(newest.id, "fork") if asked_line(newest.status, newest.error_line) else "",
     )  # fmt: skip
 
 
@@ -179,7 +184,8 @@ def count_views(counts: Mapping[str, Count]) -> tuple[CountView, ...]:
 
 def verbs_of(row: RunRow, why: Reason | None = None) -> tuple[VerbView, ...]:
     """The verbs that a run's status allows, the likeliest first; a replay of one that is held begins where it does not fit."""
-    offered = [verb for verb in VERBS if row.status in OFFERED[verb]]
+    asks = asked_line(row.status, row.error_line) != ""  # resumed, it would only ask again
+    offered = [verb for verb in VERBS if row.status in OFFERED[verb] and not (asks and verb == "resume")]
     likeliest = _likeliest(row)
     misfit = why.location if isinstance(why, Misfit) else ""
     return tuple(
@@ -197,7 +203,7 @@ def main_verb(row: RunRow) -> VerbView | None:
 def _likeliest(row: RunRow) -> str:
     match row.status:
         case "paused" if asked_line(row.status, row.error_line):
-            return ""  # resumed, it asks again
+            return ""  # it is answered instead
         case "failed":
             return "recover"
         case "paused" | "blocked":

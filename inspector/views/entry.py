@@ -29,7 +29,7 @@ from ..site import Asked, Page, Site, asked_of
 from ..urls import entry_url, run_url, with_query
 from .errors import no_run, wrong_page
 from .logs import lines_of_entry
-from .run import Head, body_of, gone_in, head_of, only_code
+from .run import Head, body_of, gone_in, head_of, is_fork, only_code
 
 __all__ = ["EntryPage", "entry", "raw_value"]
 

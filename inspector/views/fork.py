@@ -23,7 +23,7 @@ from flowkit.errors import PayloadError
 
 from ..forms import Form, read_form
 from ..live import run_token
-from ..present.fork import Beside, Offer, Question, beside, offer_of, questions_of
+from ..present.fork import Beside, Offer, Question, beside, cut, offer_of, questions_of
 from ..present.runs import command_line
 from ..present.values import EXPANDABLE, mask, one_line, shown
 from ..site import Asked, Notice, Page, asked_of, json_response, new_op, render
@@ -72,7 +72,7 @@ class NewForkPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForkPage:
-    """A fork beside its original. `gone`: the original is not there any more."""
+    """A fork beside its original. `gone`: the original is not there any more. `next_href` and `first_href`: other windows."""
 
     head: Head
     origin: str
@@ -85,6 +85,8 @@ class ForkPage:
     offers: tuple[Offer, ...]
     gone: bool
     part_href: str
+    next_href: str
+    first_href: str
     can_write: bool
 
 
@@ -183,8 +185,10 @@ def _beside(asked: Asked, row: RunRow, found: Fork) -> Page:
     head = head_of(asked, row, "fork")
     original = asked.reader.run(found.origin)
     gone = original is None or original.seq != found.run
-    there = () if gone else asked.reader.window(found.run, after=found.first - 1, limit=_WINDOW)
-    here = asked.reader.window(row.seq, after=found.first - 1, limit=_WINDOW)
+    after = _after(asked.query.get("after", ""), found.first - 1)
+    there = () if gone else asked.reader.window(found.run, after=after[0], limit=_WINDOW + 1)
+    here = asked.reader.window(row.seq, after=after[1], limit=_WINDOW + 1)
+    shown_here = cut(there, here, after, _WINDOW)
     open_ones = asked.site.verbs.resolvable(row.id) if row.status == "paused" else ()
     asks = frozenset(() if isinstance(open_ones, str) else open_ones)
     entries = [each for each in (asked.reader.entry(row.seq, seq) for seq in sorted(asks)) if each is not None]
@@ -199,12 +203,14 @@ def _beside(asked: Asked, row: RunRow, found: Fork) -> Page:
         at_href="" if gone else run_url(found.origin, "e", found.at), location=shown(found.location),
         reason=shown(found.by_hand.reason), gone=gone,
         beside=beside(
-            found, there, here, asks, (found.origin, row.id), more=max(len(there), len(here)) == _WINDOW,
+            found, shown_here.there, shown_here.here, asks, (found.origin, row.id), more=shown_here.next is not None,
             ended=row.status in TERMINAL,
         ),
         questions=questions_of(entries, row.id, row.ending, commands, _args(asked, row, found, entries, by_place)),
         offers=tuple(_safe(offers)),
-        part_href=with_query(run_url(row.id, "fork"), part="beside", as_of=token),
+        part_href=with_query(run_url(row.id, "fork"), part="beside", after=asked.query.get("after"), as_of=token),
+        next_href="" if shown_here.next is None else with_query(run_url(row.id, "fork"), after="{}.{}".format(*shown_here.next)),
+        first_href=run_url(row.id, "fork") if max(after) >= found.first else "",
         can_write=not asked.site.settings.read_only,
     )  # fmt: skip
     op = asked.query.get("op", "")
@@ -212,6 +218,14 @@ def _beside(asked: Asked, row: RunRow, found: Fork) -> Page:
         template="fork.html", title=f"fork · {head.item.label}", model=model, here="runs", run=row.id, token=token,
         parts={"now": "_run_now.html", "beside": "_beside.html"}, notice=notice_of(asked, row, op) if op else None,
     )  # fmt: skip
+
+
+def _after(text: str, start: int) -> tuple[int, int]:
+    """The numbers behind which a window begins, there and here: ``after=12.14``."""
+    parts = text.split(".")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 19 for part in parts):
+        return start, start
+    return max(int(parts[0]), start), max(int(parts[1]), start)
 
 
 def _args(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowkit.client.reader import Count, Reader, RunFilter, RunRow
+from flowkit.core.fork import asked_line
 
 from ..present.crew import Crew, unattended
 from ..present.health import HealthView, health_views
@@ -54,13 +55,17 @@ def home(asked: Asked) -> Page:
 
 
 def needy_rows(reader: Reader, now: float, crew: Crew) -> list[RunRow]:
-    """Runs that are blocked, failed within a day, or looked after by nobody; the newest hundred of each kind."""
+    """Runs that are blocked, forks that ask, runs that failed within a day or are looked after by nobody; the newest hundred of
+    each kind.
+    """
     blocked = reader.runs(RunFilter(statuses=("blocked",)), limit=_LOOKED_AT).rows
     failed = reader.runs(RunFilter(statuses=("failed",)), limit=_LOOKED_AT).rows
+    paused = reader.runs(RunFilter(statuses=("paused",)), limit=_LOOKED_AT).rows
     owned = reader.runs(RunFilter(statuses=("running", "rolling_back")), limit=_LOOKED_AT).rows
     due = reader.timers(_LOOKED_AT, workflows=_unserved(reader, crew))  # the others wait for nobody
     return [
         *blocked,
+        *(row for row in paused if asked_line(row.status, row.error_line)),
         *(row for row in failed if row.finished_at is None or now - row.finished_at < DAY),
         *(row for row in {row.seq: row for row in (*owned, *due)}.values() if unattended(row, crew, now)),
     ]

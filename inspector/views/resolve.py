@@ -29,7 +29,7 @@ from ..present.values import EXPANDABLE, shown
 from ..site import Asked, Notice, Page, asked_of, json_response, new_op, render
 from ..urls import entry_url, run_url, with_query
 from .errors import no_run, wrong_page
-from .run import Head, head_of
+from .run import Head, head_of, is_fork
 
 __all__ = ["ResolvePage", "do_resolve", "resolve"]
 

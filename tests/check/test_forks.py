@@ -48,8 +48,8 @@ def fork_of(shop: Shop, code: Workflow[..., Any]) -> None:
 class Damaged(MemoryDriver):
     """The same store, in which the records that make runs forks were damaged."""
 
-    def load(self, run: int) -> RunView | None:
-        view = super().load(run)
+    def load(self, run: int, *, after: int = 0) -> RunView | None:
+        view = super().load(run, after=after)
         return view if view is None or view.fork is None else msgspec.structs.replace(view, fork=b"{")
 
 

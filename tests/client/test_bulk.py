@@ -20,6 +20,7 @@ from flowkit.drivers.sealed import SealedDriver
 from flowkit.errors import PayloadError
 from flowkit.testing import Lab
 from tests.client.bulks import OP, asked, asleep, counts, done, failing, nap, special, statuses, wait
+from tests.client.forks import ended, trade
 
 # --- verbs ----------------------------------------------------------------------------------------------------------
 
@@ -53,6 +54,17 @@ def test_paused_runs_are_resumed(lab: Lab) -> None:
 
     assert counts(done(lab, "resume", "b" * 32)) == ("done", 2, 0, 0)
     assert statuses(lab) == ["pending"] * 2
+
+
+def test_forks_that_ask_are_not_resumed(lab: Lab) -> None:
+    asleep(lab, 1)
+    done(lab, "pause")
+    forked = lab.start("o", trade, "tea")
+    lab.run_once("o")
+    ended(lab, forked.fork("price", value=250, id="f").id)
+
+    assert counts(done(lab, "resume", "b" * 32)) == ("done", 1, 0, 1)
+    assert lab.client.get("f").status() == "paused"
 
 
 def test_a_message_is_sent_to_all_and_taken(lab: Lab) -> None:

@@ -30,7 +30,7 @@ def test_a_fork_from_any_step_of_any_shape_does_nothing_by_itself(lab: Lab, code
     for place in _places(lab):
         fork = run.fork(place, value=value)
         ended(lab, fork.id)
-        fork.resume()
+        fork.wake()
         lab.crash()
         assert ended(lab, fork.id).status in ("paused", "completed", "failed")
 

@@ -12,6 +12,8 @@ import pytest
 from flowkit import workflow
 from flowkit.client import Flowkit
 from tests.dev.harness import APP, Dev, alive, descendants, until
+from tests.dev.test_apply import decide
+from tests.dev.test_apply import waiting as asked_code
 from tests.dev.test_inspector import ask
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
@@ -21,6 +23,7 @@ LONG = 40.0
 """Two processes import the code, one after the other, where other tests have the processors."""
 
 WITHOUT = APP.replace("    paid = charge(n)\n", "    paid = n\n")
+SLOW = APP.replace("    paid = charge(n)\n", "    time.sleep(0.6)\n    paid = charge(n)\n")
 SPINS = APP.replace("    paid = charge(n)\n", "    paid = charge(n)\n    while n == 1:\n        pass\n")
 
 
@@ -161,3 +164,26 @@ def test_with_the_supervisor_its_process_is_gone(made: Dev) -> None:
     made.process.wait()
 
     until(lambda: not any(map(alive, family)), "none is left")
+
+
+def test_the_check_of_the_code_that_runs_goes_on_while_other_code_is_asked_about_and_discarded(
+    dev: Start, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    made = dev("app.py", "--apply", "ask", replay=True)
+    url = str(made.wait("ready")["url"])
+    made.wait("replayed", LONG)
+    with made.client() as client:
+        waiting(client, *(f"w-{n}" for n in range(8)))
+    made.save(SLOW)
+    made.wait("asking")
+    decide(url, "apply", asked_code(url))
+    running = made.wait("loaded")["code"]
+    until(lambda: report(made)["summary"] in [f"{n} runs tried so far" for n in range(2, 8)], "it is under way", LONG)
+
+    made.save(SLOW + "\nMORE = 1\n")
+    made.wait("asking")
+    decide(url, "discard", asked_code(url))
+    told = made.wait("replayed", LONG)
+
+    assert (told["code"], told["tried"], told["why"]) == (running, 8, "")

@@ -31,7 +31,7 @@ __all__ = [
 
 ROOT = Path(__file__).resolve().parents[2]
 
-_NOT_OURS = {".git", ".venv", "__pycache__", "node_modules", "vendor", "build", "dist"}
+_NOT_OURS = {".git", ".venv", ".venv-bench", "__pycache__", "node_modules", "vendor", "build", "dist"}
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,14 @@ def hostile(text: str) -> Any:
     return keep({text: text, "password": "hunter2"})
 
 
+@workflow
+def long(turns: int) -> int:
+    first = keep({"n": "0"})
+    for n in range(turns):
+        keep({"n": str(n)})
+    return len(first)
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """A run that ended, and forks of it: one that asks, one that asks before it sends, one that waits and one that undoes."""
@@ -107,6 +115,15 @@ def test_the_form_makes_one_fork_however_often_it_is_sent(alone: Served) -> None
     assert len(alone.client.runs(tag="fork")) == 5
 
 
+def test_the_making_of_a_fork_stands_once_in_the_record_of_verbs_with_who_made_it(alone: Served) -> None:
+    for _ in range(2):
+        alone.post("/runs/o/fork", op=OP, at=2, how="value", value="300", reason="why not", id="mine")
+
+    deeds = [deed for deed in alone.ask("/system.json").json()["deeds"] if deed["verb"] == "fork" and deed["run"] == "mine"]
+
+    assert [(deed["who"], deed["result"], deed["run_href"]) for deed in deeds] == [("inspector", "pending", "/runs/mine")]
+
+
 def test_a_message_is_changed(alone: Served) -> None:
     alone.post("/runs/o/fork", op=OP, at=4, how="message", value='"Pisa"', id="to-pisa")
 
@@ -173,6 +190,33 @@ def test_lists_and_the_runs_page_say_what_a_fork_asks(alone: Served) -> None:
     assert '<a class="button main" href="/runs/asks/fork">Answer</a>' in alone.ask("/runs/asks").text
 
 
+def test_a_fork_that_asks_needs_a_person_and_leads_to_where_it_is_answered(alone: Served) -> None:
+    needs = alone.ask("/home.json").json()["needs"]
+
+    found = {need["item"]["id"]: (need["count"], need["reason"], need["verb"], need["answer_href"]) for need in needs}
+    assert found["asks"] == (1, "asks: run charge for real, or give its result", None, "/runs/asks/fork")
+    assert found["waits"][3] == ""
+    assert '<a class="button plain" href="/runs/asks/fork">Answer<' in alone.ask("/").text.replace("button main", "button plain")
+
+
+def test_resume_is_not_offered_on_a_fork_that_asks_and_is_refused_in_one_line(alone: Served) -> None:
+    offered = [verb["verb"] for verb in alone.ask("/runs/asks.json").json()["head"]["verbs"]]
+    reply = alone.post("/runs/asks/resume.json", op=OP)
+
+    assert "resume" not in offered
+    assert (reply.status, reply.json()["outcome"]) == (409, "refused")
+    assert reply.json()["message"] == "run 'asks' asks for 'charge': answer with resolve(), for resumed it would only ask again"
+    assert alone.client.get("asks").status() == "paused"
+
+
+def test_a_fork_that_a_person_stopped_is_resumed_as_any_run(alone: Served) -> None:
+    alone.client.get("waits").pause()
+
+    assert "resume" in [verb["verb"] for verb in alone.ask("/runs/waits.json").json()["head"]["verbs"]]
+    assert alone.post("/runs/waits/resume", op=OP).status == 303
+    assert alone.client.get("waits").status() != "paused"
+
+
 def test_both_histories_stand_side_by_side_from_the_first_difference_on(alone: Served) -> None:
     told = alone.ask("/runs/asks/fork.json").json()["beside"]
 
@@ -183,6 +227,22 @@ def test_both_histories_stand_side_by_side_from_the_first_difference_on(alone: S
     price = told["pairs"][0]
     assert (price["there"]["line"], price["here"]["line"]) == ("100", "250")
     assert price["here"]["note"].startswith("given by hand: dearer")
+
+
+def test_histories_of_more_than_a_window_follow_on_further_ones(tmp_path: Path) -> None:
+    with Lab(tmp_path / "long.db") as lab:
+        run = lab.start("o", long, 520)
+        lab.run_to_end("o")
+        ended(lab, run.fork("keep", value={"n": "1"}, id="f").id)
+    with serving(tmp_path / "long.db") as served:
+        first = served.ask("/runs/f/fork.json").json()
+        second = served.ask(first["next_href"].replace("/fork?", "/fork.json?")).json()
+        page = served.ask(first["next_href"]).text
+
+    assert [pair["location"] for pair in first["beside"]["pairs"]] == ["keep"]
+    assert (first["beside"]["rest"], first["next_href"], first["first_href"]) == (499, "/runs/f/fork?after=500.500", "")
+    assert (second["beside"]["same"], second["next_href"], second["first_href"]) == (21, "", "/runs/f/fork")
+    assert ">First window</a>" in page
 
 
 def test_what_is_the_same_before_the_first_difference_is_counted(alone: Served) -> None:

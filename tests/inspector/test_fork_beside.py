@@ -50,10 +50,43 @@ def test_long_stretches_of_the_same_are_counted_and_short_ones_are_shown() -> No
 
 
 def test_what_is_too_large_to_be_compared_is_not_said_to_be_the_same_where_it_was_run_again() -> None:
-    large = {"output": None, "size": 50_000}
+    large: dict[str, Any] = {"output": None, "size": 50_000}
     there = [entry(1), entry(2, **large), entry(3, **large)]
     here = [entry(1, b"7"), entry(2, **large), entry(3, **large, by_hand=BY_HAND.encode())]
 
     told = [pair.told for pair in beside(there, here).pairs]
 
     assert told == ["changed by hand", "the same", "of the same size, too large to compare here"]
+
+
+def windows(there: list[Entry], here: list[Entry], limit: int) -> list[tuple[list[int], list[int]]]:
+    """What each page has of both, until none follows."""
+    after: tuple[int, int] | None = (0, 0)
+    found: list[tuple[list[int], list[int]]] = []
+    while after is not None:
+        left = [each for each in there if each.seq > after[0]][: limit + 1]
+        right = [each for each in here if each.seq > after[1]][: limit + 1]
+        shown = forks.cut(left, right, after, limit)
+        found.append(([each.seq for each in shown.there], [each.seq for each in shown.here]))
+        after = shown.next
+    return found
+
+
+def test_windows_end_where_both_have_an_entry_so_that_no_pair_is_torn_apart() -> None:
+    there = [entry(number) for number in range(1, 10)]
+    here = [entry(number) for number in (1, 2, 20, 21, 4, 5, 6, 9)]
+    here = [msgspec.structs.replace(each, seq=place) for place, each in enumerate(here, 1)]
+
+    assert windows(there, here, 4) == [([1, 2], [1, 2]), ([3, 4, 5], [3, 4, 5, 6]), ([6, 7, 8, 9], [7, 8])]
+
+
+def test_windows_of_a_short_fork_go_on_through_the_original() -> None:
+    there, here = [entry(number) for number in range(1, 10)], [entry(1), entry(2)]
+
+    assert windows(there, here, 4) == [([1, 2], [1, 2]), ([3, 4, 5, 6], []), ([7, 8, 9], [])]
+
+
+def test_one_window_that_holds_both_is_all_there_is() -> None:
+    both = [entry(number) for number in range(1, 4)]
+
+    assert windows(both, both[:2], 4) == [([1, 2, 3], [1, 2])]

@@ -105,12 +105,13 @@ def test_an_awaitable_run_forks_and_answers(path: Path) -> None:
 
 
 @COLOURS
-def test_resume_wake_and_evict_change_nothing_of_what_a_fork_asks(fk: Flowkit, code: Workflow[..., Any]) -> None:
+def test_wake_evict_and_a_refused_resume_change_nothing_of_what_a_fork_asks(fk: Flowkit, code: Workflow[..., Any]) -> None:
     fork = _traded(fk, code).fork("price", value=250)
     until(lambda: fork.status() == "paused")
 
     for _ in range(5):
-        fork.resume()
+        with pytest.raises(RunConflict, match=r"^run '.*' asks for 'charge': answer with resolve\(\)"):
+            fork.resume()
         fork.wake()
         fork.evict()
         until(lambda: fork.status() == "paused")
@@ -222,12 +223,13 @@ def test_a_fork_is_sealed_like_any_run_and_still_one() -> None:
 
 
 @pytest.mark.parametrize("damage", ["fork = '{}'", "fork = '{}', fork_crc = 1", "fork = NULL"])
-def test_a_fork_whose_record_is_damaged_is_blocked_and_runs_nothing(path: Path, damage: str) -> None:
+def test_a_fork_whose_record_is_damaged_is_blocked_and_runs_nothing_whatever_its_tags(path: Path, damage: str) -> None:
     with flowkit.open(path) as fk:
         run = _traded(fk, trade)
         fk.close()
     with flowkit.open(path, worker=False) as client:
         client.get(run.id).fork("price", value=250, id="f")
+        client.desk.tag("f", (), ("fork",))
     with sqlite3.connect(path) as db:
         db.execute(f"UPDATE run_io SET {damage} WHERE run = (SELECT seq FROM runs WHERE id = 'f')")
 

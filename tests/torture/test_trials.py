@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,17 @@ def test_a_control_that_shows_something_once_is_enough(make: Torture, rows: list
             trial.control(["lost"] if number == 1 else [], "without the guard")
 
     assert rows[0]["violations"] == 0
+
+
+def test_a_fault_whose_time_is_up_goes_on_until_its_control_has_shown(make: Torture, rows: list[dict[str, Any]]) -> None:
+    with make("F99", ci=500, long=500, seconds=0.2) as fault:
+        began = time.monotonic()
+        for trial in fault.trials():
+            time.sleep(0.01)
+            trial.control(time.monotonic() - began > 0.3, "without the guard")
+
+    assert rows[0]["violations"] == 0
+    assert 0.3 < time.monotonic() - began < 0.8
 
 
 def test_a_fault_without_a_trial_is_a_failure(make: Torture) -> None:

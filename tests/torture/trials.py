@@ -36,6 +36,10 @@ KEPT = Path(tempfile.gettempdir()) / "flowkit-torture"
 """Where the folder of a violation goes: those that pytest makes are gone after three runs."""
 
 SEEDS = 1_000_000_000
+SHARE = 0.6
+"""Of the time that a fault asks for, in all runs but the long one: together they must fit into continuous integration."""
+MORE = 4
+"""How much longer a fault goes on whose control has shown nothing yet."""
 
 
 @dataclass
@@ -109,8 +113,8 @@ class Fault:
         self._kept: Path | None = None
 
     def trials(self) -> Iterator[Trial]:
-        """A trial per seed, until the first violation or until the time is up."""
-        end = None if self._seconds is None else time.monotonic() + self._seconds
+        """A trial per seed, until the first violation or until the time is up; a control that has not shown yet gets more."""
+        began, seconds = time.monotonic(), self._seconds
         for seed in self._seeds:
             trial = self._current = Trial(self.row.fault, seed, self._base)
             if self.row.first_seed is None:
@@ -122,7 +126,7 @@ class Fault:
                 self._keep(trial)
                 return
             trial.tidy()
-            if end is not None and time.monotonic() > end:
+            if seconds is not None and time.monotonic() - began > seconds * (1 if all(self._controls.values()) else MORE):
                 return
 
     def __enter__(self) -> Fault:
@@ -204,7 +208,7 @@ class Torture:
             count = long if LONG else ci
             print(f"{fault}: {count} trials from seed {base}")
             seeds = [*past_seeds(fault, self._scenario), *_derived(base, count)]
-        limit = None if LONG or BRIEF else seconds
+        limit = None if LONG or BRIEF or seconds is None else seconds * SHARE
         made = Fault(Row(fault), seeds, self._base, self._scenario, seconds=limit, alone=only is not None)
         return _Reported(made, self._report)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowkit.drivers.base import BodyRef, Copied, Exists, Started
+from flowkit.drivers.base import BodyRef, Copied, Duplicate, Exists, Started, Steer
+from flowkit.drivers.rules import fork_op
 from flowkit.testing.cases.base import NOW, Case, Hold, completed, opened
 
 __all__ = ["Copies"]
@@ -43,6 +44,12 @@ class Copies(Case):
         started = self.start(copied=self.copied())
 
         assert self.driver.body(BodyRef(run=started.run, field="fork")) == FORK
+
+    def test_the_making_of_a_fork_stands_in_the_record_of_verbs(self) -> None:
+        self.start(token="t-1", copied=self.copied(who="me"))
+        self.start(token="t-1", copied=self.copied(who="me"))
+
+        assert self.one(Steer(run="r", verb="wake", op=fork_op("t-1"))) == Duplicate(first="pending")
 
     def test_a_run_that_is_no_fork_has_no_record(self) -> None:
         started = self.start()
