@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
-LANES ?= 2
+# More lanes than the two cores that are meant: many tests wait for processes and clocks.
+LANES ?= 3
 ARGS ?=
 # mypy refuses a folder without Python files, so the inspector is named once it has some.
 TYPED := flowkit $(if $(wildcard inspector/*.py),inspector)

@@ -115,7 +115,7 @@ in_both_stores = pytest.mark.parametrize("store", ["file", "memory"])
 def test_a_broken_observer_is_told_of_once_and_changes_nothing(
     path: Path, caplog: pytest.LogCaptureFixture, store: str, observer: type[Observer], code: Workflow[..., Any]
 ) -> None:
-    with Flowkit(open_driver(path if store == "file" else ":memory:"), observers=[observer()]) as fk:
+    with Flowkit(open_driver(path if store == "file" else ":memory:"), observers=[observer()], workflows=[code]) as fk:
         run = fk.start("r", code, f"{store} {observer.__name__} {code.name}")
         output = run.result(10)
         entries = [(entry.location, entry.status, entry.attempts) for entry in run.history()]

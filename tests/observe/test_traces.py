@@ -112,10 +112,10 @@ def test_a_pass_links_to_the_one_before_the_park_and_recalls_without_spans(
 def test_a_run_that_another_process_started_and_parked_goes_on_in_its_trace(
     path: Path, traced: Traced, code: Workflow[..., Any]
 ) -> None:
-    with flowkit.open(path, telemetry=traced.provider) as fk:
+    with flowkit.open(path, telemetry=traced.provider, workflows=[code]) as fk:
         run = fk.start("r", code)
         until(lambda: run.status() == "sleeping")
-    with flowkit.open(path, telemetry=traced.provider) as fk:
+    with flowkit.open(path, telemetry=traced.provider, workflows=[code]) as fk:
         fk.send("r", "go", 1)
         fk.get("r").result(10)
 
@@ -252,7 +252,7 @@ def test_an_exporter_that_hangs_holds_up_no_run(path: Path) -> None:
 def test_spans_that_come_too_fast_are_dropped_and_that_is_said_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     exporter = Stalled()
     looking = Tracing(exporting(exporter), queue=3)
-    with Flowkit(open_driver(path), observers=[looking]) as fk:
+    with Flowkit(open_driver(path), observers=[looking], workflows=[fails]) as fk:
         for number in range(5):
             with pytest.raises(RunFailed):
                 fk.start(f"r-{number}", fails).result(10)
@@ -273,7 +273,7 @@ def test_a_processor_that_raises_stops_no_run_and_is_told_of_once(path: Path, ca
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise OSError("no spans today")
 
-    with flowkit.open(path, telemetry=Raises()) as fk:
+    with flowkit.open(path, telemetry=Raises(), workflows=[waits]) as fk:
         assert fk.start("r", waits).status() in ("pending", "running", "sleeping")
         fk.send("r", "go", 1)
         assert fk.get("r").result(10) == "1"

@@ -122,11 +122,11 @@ def test_wake_evict_and_a_refused_resume_change_nothing_of_what_a_fork_asks(fk: 
 
 @COLOURS
 def test_another_worker_keeps_the_question_and_takes_the_answer(path: Path, code: Workflow[..., Any]) -> None:
-    with flowkit.open(path) as first:
+    with flowkit.open(path, workflows=[code]) as first:
         _traded(first, code).fork("price", value=250, id="f")
         until(lambda: first.get("f").status() == "paused")
 
-    with flowkit.open(path) as second:
+    with flowkit.open(path, workflows=[code]) as second:
         fork = second.get("f")
         time.sleep(0.1)
         assert (fork.status(), done) == ("paused", [])
@@ -137,7 +137,7 @@ def test_another_worker_keeps_the_question_and_takes_the_answer(path: Path, code
 
 
 def test_a_fork_is_closed_while_what_it_may_run_is_running(path: Path) -> None:
-    with Flowkit(flowkit.drivers.open_driver(path), grace=0.2) as first:
+    with Flowkit(flowkit.drivers.open_driver(path), grace=0.2, workflows=[both]) as first:
         run = first.start("o", both, 1)
         until(lambda: run.status() == "sleeping")
         fork = run.fork("rest", value=5, id="f")
@@ -148,7 +148,7 @@ def test_a_fork_is_closed_while_what_it_may_run_is_running(path: Path) -> None:
         until(lambda: done == ["rest 7"])
     slow.clear()
 
-    with flowkit.open(path) as second:
+    with flowkit.open(path, workflows=[both]) as second:
         fork = second.get("f")
         until(lambda: [e.status for e in fork.history() if e.location.endswith("soon")] == ["completed"])
 

@@ -121,6 +121,7 @@ MUTANTS = (
             Edit(_SQLITE, _COMPARED, "if row.head != change.head:"),
             Edit(_STATEMENTS, _FENCE, '_FENCE = "WHERE seq = ? AND ? IS NOT NULL AND head = ?"'),
         ),
+        long=True,
     ),
     Mutant(
         "the head is not compared", "F1", "tests/torture/test_every_call.py",
