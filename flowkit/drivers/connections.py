@@ -368,12 +368,21 @@ class Connections:
         if this_process() != self._pid:
             raise StoreError(f"{self.name} was opened before fork(). Open it again in the child process.")
 
-    def keep_for_ever(self) -> None:
-        """In a forked child: closing would drop locks and files that belong to the parent, so never collect these."""
+    def let_go(self) -> None:
+        """In a child after `fork()`: close what was inherited, so that SQLite's tables of this process know the file no more.
+
+        They say that the process has the file locked; but locks are not inherited. A connection that the child then opens would
+        ask for none, another process would take itself for the last one, and remove the log that the child writes to. The
+        parent's locks are its own, and stay. Where a thread of the parent was inside SQLite, nothing can be closed any more.
+        """
         import ctypes
 
         for connection in (self._writer, *self._readers):
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+            if INSIDE_SQLITE.was_left:
+                with suppress(sqlite3.Error):  # the file is the parent's to look after
+                    connection.close()
+            else:
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
     # --- the reserve: a full disk refuses DELETE too
 
@@ -397,10 +406,10 @@ class Connections:
 _handles: weakref.WeakSet[Connections] = weakref.WeakSet()
 
 
-def _keep_inherited() -> None:
+def _let_go_of_inherited() -> None:
     for handle in list(_handles):
-        handle.keep_for_ever()
+        handle.let_go()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_keep_inherited)
+    os.register_at_fork(after_in_child=_let_go_of_inherited)

@@ -37,6 +37,7 @@ class _Inside:
 
     def __init__(self) -> None:
         self.patience = Settings().fork_wait
+        self._was_left = True
         self._reset()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=self._hold, after_in_parent=self._release, after_in_child=self._reset)
@@ -47,6 +48,11 @@ class _Inside:
         self._threads = 0
         self._forking = False
         self._mine = threading.local()
+
+    @property
+    def was_left(self) -> bool:
+        """In a child: whether no thread of the parent was inside SQLite when this process was forked."""
+        return self._was_left
 
     def __enter__(self) -> None:
         mine = self._mine
@@ -70,7 +76,7 @@ class _Inside:
         with self._changed:
             self._forking = True
             own = 1 if getattr(self._mine, "depth", 0) else 0
-            self._changed.wait_for(lambda: self._threads <= own, self.patience)
+            self._was_left = self._changed.wait_for(lambda: self._threads <= own, self.patience) and own == 0
 
     def _release(self) -> None:
         with self._changed:
