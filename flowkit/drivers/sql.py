@@ -320,6 +320,8 @@ def _tags(seq: int, text: str) -> tuple[str, ...]:
 def _waiting(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
+    if not isinstance(text, str):
+        raise PayloadError(f"what a run waits for is stored as {text!r}: the file was damaged or edited.")
     return (ANY,) if text == ANY else names_of(text)
 
 

@@ -111,3 +111,12 @@ def test_an_entry_that_lost_its_number_is_told_of(two: Path) -> None:
     with pytest.raises(PayloadError, match="damaged"):
         driver.history(2)
     driver.close()
+
+
+def test_a_run_whose_names_to_wait_for_are_no_text_is_told_of(two: Path) -> None:
+    execute(two, "UPDATE runs SET waiting = x'07' WHERE seq = 2")
+    driver = SQLiteDriver(two)
+
+    with pytest.raises(PayloadError, match="damaged"):
+        driver.get(2)
+    driver.close()

@@ -36,7 +36,7 @@ KEPT = Path(tempfile.gettempdir()) / "flowkit-torture"
 """Where the folder of a violation goes: those that pytest makes are gone after three runs."""
 
 SEEDS = 1_000_000_000
-SHARE = 0.4
+SHARE = 0.3
 """Of the time that a fault asks for, in all runs but the long one: together they must fit into continuous integration."""
 MORE = 4
 """How much longer a fault goes on whose control has shown nothing yet."""
