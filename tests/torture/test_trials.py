@@ -107,7 +107,7 @@ def test_a_control_that_shows_something_once_is_enough(make: Torture, rows: list
 
 
 def test_a_fault_whose_time_is_up_goes_on_until_its_control_has_shown(make: Torture, rows: list[dict[str, Any]]) -> None:
-    with make("F99", ci=500, long=500, seconds=0.2) as fault:
+    with make("F99", ci=500, long=500, seconds=0.12 / trials.SHARE) as fault:
         began = time.monotonic()
         for trial in fault.trials():
             time.sleep(0.01)
