@@ -34,7 +34,7 @@ def schema_for(annotation: Any) -> dict[str, Any] | None:
 def _of_model(kind: Any, models: dict[str, Any]) -> dict[str, Any]:
     """The schema of a pydantic model. What it refers to is named after it, as a class of msgspec's may have the same name."""
     if not hasattr(kind, "model_json_schema"):
-        raise NotImplementedError
+        raise NotImplementedError  # msgspec's own word for: this hook does not know the type
     made: dict[str, Any] = kind.model_json_schema(ref_template=f"#/$defs/{kind.__qualname__}..{{model}}")
     made["$comment"] = "pydantic"
     models |= {f"{kind.__qualname__}..{name}": each for name, each in made.pop("$defs", {}).items()}

@@ -30,7 +30,7 @@ class _Recorder:
         return Written(0, "sleeping", "")
 
     def submit(self, change: Change, landed: object) -> None:
-        raise NotImplementedError
+        raise AssertionError("a plain run writes and waits; it never submits")
 
     def inbox(self, names: Collection[str], limit: int) -> list[Message]:
         return []
