@@ -108,7 +108,7 @@ class Coder:
 
 
 def _from_builtins(kind: Any, value: Any) -> Any:
-    """msgspec's hook for types it does not know: pydantic models validate what JSON gave. NotImplementedError is how it says no."""
+    """msgspec's hook for types it does not know: pydantic models validate what JSON gave. NotImplementedError says no."""
     if kind is object:
         return value
     if is_model(kind):
