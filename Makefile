@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
 # More lanes than the two cores that are meant: many tests wait for processes and clocks.
-LANES ?= 3
+LANES ?= 4
 ARGS ?=
 # mypy refuses a folder without Python files, so the inspector is named once it has some.
 TYPED := flowkit $(if $(wildcard inspector/*.py),inspector)
@@ -19,7 +19,7 @@ test: $(VENV)/.installed-dev ## Lint, check formatting and types, run every test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(TYPED)
-	@$(BIN)/python -m pytest -n $(LANES) $(ARGS)
+	@$(BIN)/python -m pytest -n $(LANES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The second part serves until Ctrl-C; where nobody can press it, a few seconds show that it does.
 demo: $(VENV)/.installed ## A workflow is killed and goes on; then a shop in trouble under `flowkit dev` (ARGS=./demo keeps it)
@@ -30,8 +30,8 @@ demo: $(VENV)/.installed ## A workflow is killed and goes on; then a shop in tro
 bench: $(BENCH)/.installed ## Measure, beside the raw limit and what else there is (ARGS="A C --rounds 5", ARGS=growth draws)
 	$(BENCH)/bin/python -m tests.bench $(ARGS)
 
-torture: $(VENV)/.installed-dev ## The long torture run, hours (F=F2 one fault, SEED=81234 one seed, DIR=/mnt another disk)
-	FLOWKIT_TORTURE=long F="$(F)" SEED="$(SEED)" DIR="$(DIR)" $(BIN)/python -m pytest -m torture -n $(LANES) $(ARGS)
+torture: $(VENV)/.installed-dev ## The long torture run, hours (F=F2 one fault, SEED=81234 one seed, DIR=/mnt a disk, MINUTES=10 each)
+	FLOWKIT_TORTURE=long F="$(F)" SEED="$(SEED)" DIR="$(DIR)" MINUTES="$(MINUTES)" $(BIN)/python -m pytest -m torture -n $(LANES) $(ARGS)
 
 fmt: $(VENV)/.installed-dev ## Format, and repair what the linter can
 	$(BIN)/ruff check --fix .

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
 
-from tests.alone import pytest_runtest_protocol
-from tests.torture.report import pytest_collection_modifyitems, pytest_terminal_summary, torture
+from tests.lanes import in_order, pytest_runtest_protocol
+from tests.torture.report import of_one_fault, pytest_terminal_summary, torture
 
 __all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol", "pytest_terminal_summary", "torture"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What failed once goes first, then what takes long."""
+    in_order(items)
+    items.sort(key=lambda item: "regressions" not in item.path.parts)
+    of_one_fault(config, items)
+
 
 # The time limit of a test is pytest's business. In continuous integration the examples are the same every time, so that
 # a red build is about the change.

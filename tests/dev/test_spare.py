@@ -103,8 +103,10 @@ def test_one_that_dies_as_it_is_needed_costs_nothing_but_time(made: Dev) -> None
 
 
 def test_there_is_one_again_after_code_that_did_not_load(made: Dev) -> None:
+    used = made.spare()
     made.save("def (\n")
     made.wait("broken")
+    until(lambda: not alive(used), "the one that could not load is gone")
 
     spare = made.spare()
     made.save(TELLING + "\nMENDED = 1\n")

@@ -1,13 +1,11 @@
 """Every page in a real browser: nothing inaccessible, no error, no request elsewhere, at every width and in every theme.
 
-Chromium only: Firefox and Safari are not tested. Screenshots go to ``$FLOWKIT_SHOTS``, if that is set. A page is loaded
-once in each look and then shown at all widths: the style sheet is all that depends on them.
+Chromium only: Firefox and Safari are not tested.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +14,8 @@ import pytest
 
 from flowkit.client.livecode import Cause, LoadError, SourceLine
 from tests.dev.harness import until
-from tests.inspector.browser import AXE_COLOURS, AXE_RULES, Watched, watched
+from tests.inspector.browser import watched
+from tests.inspector.looks import NARROWEST, WIDTHS, inaccessible, out_of_place, wrong_in_all_looks
 from tests.inspector.served import Served, serving
 from tests.inspector.stories import HOSTILE, build_long
 from tests.inspector.test_code import LOADED, PENDING, Code
@@ -41,13 +40,6 @@ EMPTY = ("/", "/runs", "/workflows", "/migrate", "/timers", "/messages", "/syste
 MILLION = ("/", "/runs?tag=vip&after=500000", "/runs?status=failed&workflow=checkout")
 CODED = ("/", "/migrate", "/workflows", "/workflows/checkout/start", "/runs/held-1")
 UNLOADED = ("/", "/migrate", "/workflows/checkout/start")
-WIDTHS = (360, 768, 1440)
-NARROWEST = 320
-LOOKS = {
-    "light": {"color_scheme": "light", "forced_colors": "none"},
-    "dark": {"color_scheme": "dark", "forced_colors": "none"},
-    "forced": {"color_scheme": "dark", "forced_colors": "active"},
-}
 HELD = replace(
     LOADED, version=2, held=1, fits=3,
     causes=(
@@ -119,33 +111,6 @@ PAGES: dict[str, Callable[[Served], tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-def shot(seen: Watched, name: str, path: str) -> None:
-    if folder := os.environ.get("FLOWKIT_SHOTS"):
-        place = path.strip("/").replace("/", "_").replace("?", "_")[:60] or "home"
-        seen.page.screenshot(path=f"{folder}/{name}-{place}.png", full_page=True)
-
-
-def wrong_in(seen: Watched, width: int, rules: Sequence[str] = ()) -> list[str]:
-    """What is wrong with the page as it stands, at one width."""
-    seen.page.set_viewport_size({"width": width, "height": 800})
-    wide = seen.overflow()
-    found = [f"{wide} px wider than the window"] if wide > 0 else []
-    found += [f"sticks out: {text}" for text in seen.sticking_out()]
-    found += seen.violations(rules) if rules else []
-    return [f"{width}: {each}" for each in found]
-
-
-def rules_for(look: str, width: int) -> Sequence[str]:
-    """All rules for cards and for tables in light; in the other themes only colours differ."""
-    match look:
-        case "light":
-            return AXE_RULES if width in (WIDTHS[0], WIDTHS[-1]) else ()
-        case "dark":
-            return AXE_COLOURS if width in (WIDTHS[0], WIDTHS[-1]) else ()
-        case _:
-            return AXE_COLOURS if width == WIDTHS[-1] else ()
-
-
 def pages_of(request: pytest.FixtureRequest, database: str) -> tuple[Served, tuple[str, ...]]:
     served: Served = request.getfixturevalue(database)
     return served, PAGES[database](served)
@@ -156,35 +121,23 @@ def test_every_page_is_accessible_at_every_width(
     browser: Browser, axe: str, request: pytest.FixtureRequest, database: str
 ) -> None:
     served, paths = pages_of(request, database)
-    found: list[str] = []
-    for look, options in LOOKS.items():
-        with watched(browser, served.base, **options) as seen:
-            for path in paths:
-                seen.page.goto(served.base + path)
-                seen.page.evaluate(axe)
-                for width in (NARROWEST, *WIDTHS):
-                    found += [f"{path}: {look} {each}" for each in wrong_in(seen, width, rules_for(look, width))]
-                    shot(seen, f"{database}-{look}-{width}", path)
 
-            found += seen.errors + seen.foreign
-
-    assert not found
+    assert not inaccessible(browser, served.base, axe, paths, database)
 
 
 @pytest.mark.parametrize("database", PAGES)
 def test_every_page_is_whole_without_scripts(browser: Browser, request: pytest.FixtureRequest, database: str) -> None:
     served, paths = pages_of(request, database)
     found: list[str] = []
-    for look, options in LOOKS.items():
-        with watched(browser, served.base, java_script_enabled=False, **options) as seen:
-            for path in paths:
-                seen.page.goto(served.base + path)
-                if seen.page.locator("h1").count() != 1 or seen.page.locator(".copy:visible").count():
-                    found.append(f"{path}: no heading, or a button that needs scripts")
-                for width in (NARROWEST, *WIDTHS):
-                    found += [f"{path}: {look} {each}" for each in wrong_in(seen, width)]
-                    shot(seen, f"{database}-plain-{look}-{width}", path)
-            found += seen.errors + seen.foreign
+    with watched(browser, served.base, java_script_enabled=False) as seen:
+        for path in paths:
+            seen.page.goto(served.base + path)
+            if seen.page.locator("h1").count() != 1 or seen.page.locator(".copy:visible").count():
+                found.append(f"{path}: no heading, or a button that needs scripts")
+            for width in (NARROWEST, *WIDTHS):
+                seen.page.set_viewport_size({"width": width, "height": 800})
+                found += [f"{path}: {width}: {each}" for each in out_of_place(seen)]
+        found += seen.errors + seen.foreign
 
     assert not found
 
@@ -213,18 +166,14 @@ def test_a_request_to_another_host_would_be_seen(browser: Browser, recent: Serve
         assert seen.foreign == ["http://127.0.0.1:9/elsewhere"]
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_the_dialog_is_accessible_too(browser: Browser, recent: Served, axe: str, look: str) -> None:
-    with watched(browser, recent.base, **LOOKS[look]) as seen:
+def test_the_dialog_is_accessible_too(browser: Browser, recent: Served, axe: str) -> None:
+    with watched(browser, recent.base) as seen:
         seen.page.goto(f"{recent.base}/runs/order-4")
         seen.page.wait_for_selector('#live[data-stream="open"]', state="attached")
         seen.page.get_by_role("link", name="Cancel").click()
         seen.page.wait_for_selector("dialog[open] .confirm")
-        seen.page.evaluate(axe)
 
-        found = [each for width in (NARROWEST, *WIDTHS) for each in wrong_in(seen, width, rules_for(look, width))]
-
-        assert not found
+        assert not wrong_in_all_looks(seen, axe, "dialog")
 
 
 def test_the_theme_is_chosen_without_a_flash(browser: Browser, recent: Served) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,8 @@ import pytest
 from flowkit.client.bulk import Bulks, BulkWish, Picks, narrowed
 from flowkit.client.reader import Bulk
 from flowkit.client.walk import Walker
-from tests.inspector.browser import AXE_COLOURS, AXE_RULES, watched
+from tests.inspector.browser import watched
+from tests.inspector.looks import inaccessible
 from tests.inspector.served import Served, serving
 
 if TYPE_CHECKING:
@@ -49,27 +49,7 @@ def asked(served: Served, verb: str, letter: str, step: str | None = None) -> Bu
 
 
 def test_the_pages_of_bulks_are_accessible_at_every_width(browser: Browser, axe: str, walked: Served) -> None:
-    found: list[str] = []
-    for look in ("light", "dark"):
-        with watched(browser, walked.base, color_scheme=look) as seen:
-            for path in PAGES:
-                seen.page.goto(walked.base + path)
-                seen.page.evaluate(axe)
-                for width in (320, 768, 1440):
-                    seen.page.set_viewport_size({"width": width, "height": 800})
-                    found += [f"{path} {width} {look}: overflow" for _ in range(seen.overflow() > 0)]
-                    found += [f"{path} {width} {look}: {each}" for each in seen.sticking_out()]
-                    found += [
-                        f"{path} {width} {look}: {each}"
-                        for each in seen.violations(AXE_RULES if look == "light" else AXE_COLOURS)
-                    ]
-                    if folder := os.environ.get("FLOWKIT_SHOTS"):
-                        seen.page.screenshot(
-                            path=f"{folder}/bulk-{look}-{width}{path.replace('/', '_')[:20]}.png", full_page=True
-                        )
-            found += seen.errors + seen.foreign
-
-    assert not found
+    assert not inaccessible(browser, walked.base, axe, PAGES, "bulk")
 
 
 def test_the_page_follows_its_bulk_without_a_reload(browser: Browser, walked: Served) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.inspector.browser import watched
+from tests.inspector.looks import inaccessible
 from tests.inspector.served import Served
-from tests.inspector.test_browser import LOOKS, NARROWEST, WIDTHS, rules_for, shot, wrong_in
 from tests.inspector.test_fork import ADDRESS, PRICE, alone, file, loaded
 
 if TYPE_CHECKING:
@@ -22,18 +22,7 @@ PAGES = (PRICE, ADDRESS, "/runs/o/fork", "/runs/asks/fork", "/runs/waits/fork", 
 
 
 def test_the_pages_are_accessible_at_every_width(browser: Browser, axe: str, alone: Served) -> None:
-    found: list[str] = []
-    for look, options in LOOKS.items():
-        with watched(browser, alone.base, **options) as seen:
-            for path in PAGES:
-                seen.page.goto(alone.base + path)
-                seen.page.evaluate(axe)
-                for width in (NARROWEST, *WIDTHS):
-                    found += [f"{path}: {look} {each}" for each in wrong_in(seen, width, rules_for(look, width))]
-                    shot(seen, f"{look}-{width}", path)
-            found += seen.errors + seen.foreign
-
-    assert not found
+    assert not inaccessible(browser, alone.base, axe, PAGES, "fork")
 
 
 @pytest.mark.parametrize("scripts", [True, False])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.inspector.browser import watched
+from tests.inspector.looks import inaccessible
 from tests.inspector.served import Served
-from tests.inspector.test_browser import LOOKS, NARROWEST, WIDTHS, rules_for, wrong_in
 from tests.inspector.test_health import file, report, served
 
 if TYPE_CHECKING:
@@ -25,20 +24,8 @@ LONG = "cannot import name 'charge_the_card_of_the_customer' from 'shop.payments
 def test_the_region_is_accessible_at_every_width(browser: Browser, axe: str, served: Served) -> None:
     report(served, "order", line=LONG)
     report(served, "refund", source="w-8", kind="loop", type="BlockedLoop", line="nothing else ran on it for 3 s", worker=0)
-    found: list[str] = []
-    for look, options in LOOKS.items():
-        with watched(browser, served.base, **options) as seen:
-            for path in ("/", "/runs/o-1"):
-                seen.page.goto(served.base + path)
-                seen.page.evaluate(axe)
-                for width in (NARROWEST, *WIDTHS):
-                    found += [f"{path}: {look} {each}" for each in wrong_in(seen, width, rules_for(look, width))]
-                    if folder := os.environ.get("FLOWKIT_SHOTS"):
-                        name = path.replace("/", "_")
-                        seen.page.screenshot(path=f"{folder}/health-{look}-{width}{name}.png", full_page=True)
-            found += seen.errors + seen.foreign
 
-    assert not found
+    assert not inaccessible(browser, served.base, axe, ("/", "/runs/o-1"), "health")
 
 
 def test_a_page_that_is_open_hears_of_a_worker_in_trouble(browser: Browser, served: Served) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.inspector.browser import watched
+from tests.inspector.looks import inaccessible
 from tests.inspector.served import Served
-from tests.inspector.test_browser import LOOKS, NARROWEST, WIDTHS, rules_for, wrong_in
 from tests.inspector.test_resolve import CHARGE, COUNT, file, loaded
 
 if TYPE_CHECKING:
@@ -20,17 +20,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
 
 
 def test_the_forms_are_accessible_at_every_width(browser: Browser, axe: str, loaded: Served) -> None:
-    found: list[str] = []
-    for look, options in LOOKS.items():
-        with watched(browser, loaded.base, **options) as seen:
-            for path in (CHARGE, COUNT, "/runs/o-1/e/2"):
-                seen.page.goto(loaded.base + path)
-                seen.page.evaluate(axe)
-                for width in (NARROWEST, *WIDTHS):
-                    found += [f"{path}: {look} {each}" for each in wrong_in(seen, width, rules_for(look, width))]
-            found += seen.errors + seen.foreign
-
-    assert not found
+    assert not inaccessible(browser, loaded.base, axe, (CHARGE, COUNT, "/runs/o-1/e/2"), "resolve")
 
 
 @pytest.mark.parametrize("scripts", [True, False])

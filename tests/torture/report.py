@@ -17,10 +17,10 @@ import pytest
 
 from tests.torture.trials import Torture
 
-__all__ = ["faults_of", "merged", "pytest_collection_modifyitems", "pytest_terminal_summary", "table", "torture"]
+__all__ = ["faults_of", "merged", "of_one_fault", "pytest_terminal_summary", "table", "torture"]
 
 _PROPERTY = "torture"
-_COUNTS = ("trials", "injected", "acked", "checked", "violations", "seconds")
+_COUNTS = ("aim", "trials", "injected", "acked", "checked", "violations", "seconds")
 _COLUMNS = ("fault", *_COUNTS, "first_seed")
 
 
@@ -37,9 +37,8 @@ def faults_of(function: Any) -> set[str]:
     return set(re.findall(r"""\btorture\(\s*["'](F\d+)["']""", inspect.getsource(function)))
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `F=F4` only the tests of that fault; what failed once goes first."""
-    items.sort(key=lambda item: "regressions" not in item.path.parts)
+def of_one_fault(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `F=F4` only the tests of that fault."""
     wanted = os.environ.get("F") or None
     if wanted is None:
         return

@@ -318,10 +318,10 @@ class Storm:
             time.sleep(0.005)
 
     def calm(self) -> bool:
-        """Let the last workers end every run, then leave; False if they do not."""
+        """Let the last workers end every run and bury the dead, then leave; False if a run has not ended."""
         self._fill()
         end = time.monotonic() + SECONDS_OF_PEACE
-        while self._unended() and time.monotonic() < end:
+        while (self._unended() or self._unburied()) and time.monotonic() < end:
             time.sleep(0.02)
         codes = [os.waitstatus_to_exitcode(os.waitpid(client, 0)[1]) for client in self.clients]
         for worker in self.workers:
@@ -337,6 +337,11 @@ class Storm:
     def _unended(self) -> int:
         marks = ", ".join(f"'{status}'" for status in TERMINAL)
         return self._count(f"SELECT count(*) FROM runs WHERE status NOT IN ({marks})")
+
+    def _unburied(self) -> bool:
+        """Whether a killed worker still counts as live: on a server until its lease is over, though its runs may have ended."""
+        rows = self._ask("SELECT pid FROM workers WHERE kind = 'worker' AND state = 'live'")
+        return bool({pid for (pid,) in rows} - {*self.workers})
 
     def _orphans(self, pid: int) -> list[str]:
         """Number and epoch of the runs that the process held, unless another has taken them over already."""

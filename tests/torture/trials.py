@@ -24,13 +24,16 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["BRIEF", "CI", "LONG", "Fault", "Row", "Torture", "Trial", "past_seeds"]
+__all__ = ["BRIEF", "CI", "LONG", "MINUTES", "Fault", "Row", "Torture", "Trial", "past_seeds"]
 
 LONG = os.environ.get("FLOWKIT_TORTURE") == "long"
 BRIEF = os.environ.get("FLOWKIT_TORTURE") == "brief"
 """Whether a guard is known to be gone, so that the first small trial should show it."""
 
 CI = os.environ.get("FLOWKIT_REQUIRE_ALL") == "1" or BRIEF
+MINUTES = float(os.environ.get("MINUTES") or "inf")
+"""How long each test of the long run goes on at most; without it, to its full count."""
+
 REGRESSIONS = Path(__file__).resolve().parents[1] / "regressions"
 KEPT = Path(tempfile.gettempdir()) / "flowkit-torture"
 """Where the folder of a violation goes: those that pytest makes are gone after three runs."""
@@ -44,9 +47,12 @@ MORE = 4
 
 @dataclass
 class Row:
-    """What the report says of one fault. `injected`, `acked` and `checked` are the trials' own counts."""
+    """What the report says of one fault. `aim`: how many trials there are to be if time allows. `injected`, `acked` and
+    `checked` are the trials' own counts.
+    """
 
     fault: str
+    aim: int = 0
     trials: int = 0
     injected: int = 0
     acked: int = 0
@@ -193,23 +199,23 @@ class Torture:
         self._report = report
 
     def __call__(self, fault: str, *, ci: int, long: int, seconds: float | None = None, counted: bool = False) -> _Reported:
-        """`ci` trials, or `long` ones; `seconds` bounds all runs but the long one.
+        """`ci` trials, or `long` ones; `seconds` bounds all runs but the long one, `MINUTES` that one.
 
         Where a trial tries all that there is to try, it is `counted`: its seed is its number, from 0.
         """
         only = os.environ.get("SEED") or None
+        count = 1 if only is not None else long if LONG else ci
         seeds: Iterable[int]
         if only is not None:
             seeds = [int(only)]
         elif counted:
-            seeds = range(long if LONG else ci)
+            seeds = range(count)
         else:
             base = random.SystemRandom().randrange(SEEDS)
-            count = long if LONG else ci
             print(f"{fault}: {count} trials from seed {base}")
             seeds = [*past_seeds(fault, self._scenario), *_derived(base, count)]
-        limit = None if LONG or BRIEF or seconds is None else seconds * SHARE
-        made = Fault(Row(fault), seeds, self._base, self._scenario, seconds=limit, alone=only is not None)
+        limit = MINUTES * 60 if LONG else None if BRIEF or seconds is None else seconds * SHARE
+        made = Fault(Row(fault, count), seeds, self._base, self._scenario, seconds=limit, alone=only is not None)
         return _Reported(made, self._report)
 
 
