@@ -77,10 +77,22 @@ def code_in_banner(page: Page) -> str:
     return found[1] if found else ""
 
 
+_HREFS = "links => links.map(link => link.href)"
+
+
+def at_rest(page: Page) -> bool:
+    """Whether the list of what needs somebody stays as it is for a while: what moves is not clicked."""
+    links = page.locator(".need a.id")
+    before = links.evaluate_all(_HREFS)
+    page.wait_for_timeout(1_500)
+    return any(href.endswith("order-6") for href in before) and links.evaluate_all(_HREFS) == before
+
+
 def test_a_newcomer_reads_why_a_run_stopped_mends_the_file_and_recovers_it(demo: Demo) -> None:
     with launched() as browser, watched(browser, demo.url) as seen:
         page = seen.page
         page.goto(demo.url)
+        until(lambda: at_rest(page), "the runs of the demo have come to rest")
         need = page.locator(".need", has_text="order-6")
         assert page.get_by_role("heading", name="Needs you").is_visible()
         assert "exhausted at charge" in need.inner_text()

@@ -143,15 +143,15 @@ def test_a_test_is_known_by_the_faults_that_it_makes() -> None:
 
 
 def test_rows_of_one_fault_are_one_line_of_the_report() -> None:
-    row = {"injected": 1, "acked": 2, "checked": 3, "violations": 0, "seconds": 0.5, "first_seed": 7, "replay": ""}
+    row = {"aim": 9, "injected": 1, "acked": 2, "checked": 3, "violations": 0, "seconds": 0.5, "first_seed": 7, "replay": ""}
 
     lines = table(
         merged([{"fault": "F10", "trials": 1, **row}, {"fault": "F2", "trials": 2, **row}, {"fault": "F2", "trials": 3, **row}])
     )
 
     assert [line.split() for line in lines[1:]] == [
-        ["F2", "5", "2", "4", "6", "0", "1.0", "7"],
-        ["F10", "1", "1", "2", "3", "0", "0.5", "7"],
+        ["F2", "18", "5", "2", "4", "6", "0", "1.0", "7"],
+        ["F10", "9", "1", "1", "2", "3", "0", "0.5", "7"],
     ]
 
 
