@@ -55,7 +55,12 @@ class Desk:
     def _python(self, folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "FLOWKIT"))}
         return subprocess.run(
-            [sys.executable, "-B", *args], cwd=folder, env={**kept, "COLUMNS": "200", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, capture_output=True, text=True, timeout=60
+            [sys.executable, "-B", *args],
+            cwd=folder,
+            env={**kept, "COLUMNS": "200", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
 
 
