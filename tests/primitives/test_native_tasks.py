@@ -139,7 +139,7 @@ def test_a_step_called_in_a_scope_that_has_ended_is_refused() -> None:
             tasks.append(asyncio.create_task(late()))
 
         await aio.join(a=branch)
-        await asyncio.wait(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)  # as code may that wants to hear of no error
         await slow()
 
     error = blocked(flow)
@@ -205,7 +205,7 @@ def test_cancelling_the_task_of_a_step_is_refused() -> None:
         task = asyncio.create_task(slow())
         await asyncio.sleep(0.01)
         task.cancel()
-        await asyncio.wait([task])
+        await asyncio.gather(task, return_exceptions=True)
 
     assert "cancelled from outside" in str(blocked(flow))
 
