@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -16,6 +17,7 @@ from flowkit.cli.app import workflows_of
 from flowkit.cli.failure import FAILED
 from flowkit.cli.options import as_json, database, show_traceback
 from flowkit.cli.store import looking
+from flowkit.definitions.options import LARGEST
 
 if TYPE_CHECKING:
     from flowkit.check import Progress
@@ -26,14 +28,23 @@ __all__ = ["check_command"]
 _FINISHED = 20
 
 
+def _a_number(context: click.Context, option: click.Parameter, value: float) -> float:
+    """Not a number is in no range, and yet outside of none."""
+    if math.isnan(value):
+        raise click.BadParameter("nan is not a number of seconds", context, option)
+    return value
+
+
 @click.command("check", short_help="Try all runs under new code.")
 @click.argument("app", metavar="APP")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the N newest open runs (default: all).")
+@click.option("--limit", type=click.IntRange(1, LARGEST), metavar="N", help="Only the N newest open runs (default: all).")
 @click.option(
-    "--finished", type=click.IntRange(min=0), metavar="N", default=_FINISHED, show_default=True,
+    "--finished", type=click.IntRange(0, LARGEST), metavar="N", default=_FINISHED, show_default=True,
     help="How many finished runs of each workflow.",
 )  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(min=0.001), default=1.0, show_default=True, help="Time for one run.")
+@click.option(
+    "--seconds", type=click.FloatRange(0.001, 86_400), default=1.0, show_default=True, callback=_a_number, help="Time for one run.",
+)  # fmt: skip
 @database
 @as_json
 @show_traceback

@@ -11,7 +11,10 @@ from flowkit.core.events import ErrorEvent
 from flowkit.core.location import check_name
 from flowkit.errors import InvalidName
 
-__all__ = ["Duration", "OnError", "count", "function_name", "is_async"]
+__all__ = ["LARGEST", "Duration", "OnError", "count", "function_name", "is_async"]
+
+LARGEST = 1 << 62
+"""The largest whole number that is taken: a database can still be asked for more than so many."""
 
 Duration = float | timedelta | str
 OnError = Callable[[ErrorEvent], object]
@@ -34,9 +37,11 @@ def is_async(function: Callable[..., Any]) -> bool:
 
 
 def count(number: int, what: str) -> int:
-    """`number`, if it is a whole number from 0 on."""
+    """`number`, if it is a whole number from 0 on that a database can hold."""
     if isinstance(number, bool) or not isinstance(number, int):
         raise TypeError(f"{what} is a whole number, not {number!r}")
     if number < 0:
         raise ValueError(f"{what} cannot be negative: {number}")
+    if number > LARGEST:
+        raise ValueError(f"{what} is at most {LARGEST}, not {number}")
     return number
