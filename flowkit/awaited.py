@@ -15,7 +15,7 @@ from flowkit.calls import DEFAULT_CATCH, DEFAULT_PRUNE_EVERY, UNSET, Duration
 from flowkit.core.outcome import unwrap
 from flowkit.core.trial import Skipped
 from flowkit.engine.awaiting import AWAITING
-from flowkit.engine.replay import promise, promised
+from flowkit.engine.replay import promise
 from flowkit.engine.scope import Scope, running_scope
 from flowkit.engine.source import caller
 from flowkit.primitives.block import Attempt, Block
@@ -143,10 +143,14 @@ def attempt(
     """As `flowkit.attempt`; the body is an async function."""
     scope = running_scope("attempt", awaits=True)
     block, source = calls.build_block(body, name, catch), caller(2)
-    return promised(scope, block.name, source, lambda: _attempted(block, scope, source))
+    scope.promises = number = scope.promises + 1
+    made = _attempted(block, scope, source, number)
+    scope.promised[number] = (made, block.name, source)
+    return made
 
 
-async def _attempted(block: Block, scope: Scope, source: str) -> Attempt[Any]:
+async def _attempted(block: Block, scope: Scope, source: str, promise: int) -> Attempt[Any]:
+    scope.promised.pop(promise, None)
     try:
         location = scope.claim_block(block.name, block.explicit, lambda: source)
     except Skipped:

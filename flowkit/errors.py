@@ -300,12 +300,15 @@ class InboxFull(RunConflict):
 
 
 class RunFailed(FlowkitError):
-    """`result()` of a run that failed. `error` is what was recorded: type, message, traceback text."""
+    """`result()` of a run that failed. `error` is what was recorded; its `type`, `message` and `traceback` are here, too."""
 
     def __init__(self, message: str, *, run_id: str = "", error: ErrorInfo | None = None) -> None:
         super().__init__(message)
         self.run_id = run_id
         self.error = error
+        self.type = "" if error is None else error.type
+        self.message = "" if error is None else error.message
+        self.traceback = "" if error is None else error.traceback
 
 
 class RunCancelled(FlowkitError):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,6 +30,7 @@ Unit = Literal["seconds", "bytes", "count", "retention"]
 _DAY = 86_400.0
 _YEAR = 366 * _DAY
 _GB = 1_000_000_000
+_LONGEST = 60
 
 GROUPS = {
     "worker": "Workers",
@@ -44,6 +46,9 @@ GROUPS = {
 NOT_SETTINGS = frozenset({"DB", "EDITOR", "OTEL", "SHOTS", "REQUIRE_ALL", "VERSION"})
 NOT_SETTINGS_BEGIN = ("TEST_", "TORTURE")
 """Variables that begin with FLOWKIT_ and are no settings, such as the database and the editor, or what our own tests read."""
+
+_SERVICE = re.compile(r"(\w+_)?(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?=|PORT=\w+://)")
+"""What Kubernetes tells every pod of a namespace about a service whose name begins with "flowkit": no setting, and no slip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +85,19 @@ class Rule:
         try:
             found = _READ[self.unit](value)
         except (TypeError, ValueError):
-            raise ValueError(f"{value!r} cannot be read; it is {self.range}") from None
+            raise ValueError(f"{_shown(value)} cannot be read; it is {self.range}") from None
         if self.unit != "retention" and not self.low <= found <= self.high:
-            raise ValueError(f"{value!r} is out of range; it is {self.range}")
+            raise ValueError(f"{_shown(value)} is out of range; it is {self.range}")
         return found
+
+
+def _shown(value: object) -> str:
+    """The beginning of a value that was refused."""
+    try:
+        text = repr(value)
+    except ValueError:  # a number of more digits than Python writes
+        return f"{type(value).__name__}…"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _seconds(value: object) -> float:
@@ -125,11 +139,13 @@ def _retention(value: object) -> Mapping[str, float]:
     if isinstance(value, str):
         parts = [part.partition("=") for part in value.split(",") if part.strip()]
         value = {key.strip(): length.strip() for key, _, length in parts}
+        if len(value) < len(parts):
+            raise ValueError
     if not isinstance(value, Mapping):
         raise TypeError
     for key in value:
         workflow, slash, status = str(key).rpartition("/")
-        if bool(slash) != bool(workflow) or (status not in _STATUSES and not (workflow and status == "*")):
+        if bool(slash) != bool(workflow) or "/" in workflow or (status not in _STATUSES and not (workflow and status == "*")):
             raise ValueError
     return {str(key): _seconds(length) for key, length in value.items()}
 
@@ -433,6 +449,8 @@ def _of_environment(environ: Mapping[str, str]) -> Layer:
         name = variable.removeprefix("FLOWKIT_")
         if name == variable or name in NOT_SETTINGS or name.startswith(NOT_SETTINGS_BEGIN):
             continue
+        if _SERVICE.match(f"{name}={environ[variable]}"):
+            continue
         found.append((f"environment {variable}", (name.lower(), environ[variable])))
     return found
 
@@ -454,7 +472,10 @@ def _of_file(file: Path, text: bytes) -> Layer:
     import tomllib
 
     try:
-        table = tomllib.loads(text.decode()).get("tool", {}).get("flowkit", {})
+        tools = tomllib.loads(text.decode()).get("tool", {})
     except ValueError as error:
         raise ValueError(f"{file} cannot be read: {error}") from None
+    table = tools.get("flowkit", {}) if isinstance(tools, dict) else None
+    if not isinstance(table, dict):
+        raise ValueError(f"{file} cannot be read: [tool.flowkit] is no table of settings")
     return [(f"{file} [tool.flowkit]", (str(name), value)) for name, value in table.items()]

@@ -11,9 +11,16 @@ import pytest
 from hypothesis import settings
 
 from tests.lanes import in_order, pytest_runtest_protocol
+from tests.registered import pytest_runtest_setup
 from tests.torture.report import of_one_fault, pytest_terminal_summary, torture
 
-__all__ = ["pytest_collection_modifyitems", "pytest_runtest_protocol", "pytest_terminal_summary", "torture"]
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_runtest_protocol",
+    "pytest_runtest_setup",
+    "pytest_terminal_summary",
+    "torture",
+]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -67,7 +67,9 @@ def test_a_beat_that_would_let_the_lease_run_out_is_refused() -> None:
         Settings(beat=30)
 
 
-@pytest.mark.parametrize("text", ["done=3d", "checkout/=3d", "/failed=3d", "completed=soon", "completed"])
+@pytest.mark.parametrize(
+    "text", ["done=3d", "checkout/=3d", "/failed=3d", "completed=soon", "completed", "a/b/failed=3d", "failed=3d, failed=4d"]
+)
 def test_a_retention_that_names_no_end_of_a_run_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"setting retention .*it is lengths of time by status"):
         read_settings({"retention": text})
@@ -125,9 +127,45 @@ def test_a_project_that_cannot_be_parsed_is_named(here: Path) -> None:
         read_settings()
 
 
-@pytest.mark.parametrize("name", ["FLOWKIT_DB", "FLOWKIT_EDITOR", "FLOWKIT_TEST_LOG", "DATABASE_URL"])
+@pytest.mark.parametrize("text", ["[tool]\nflowkit = 3\n", 'tool = "flowkit"\n', "[[tool.flowkit]]\npoll = 1\n"])
+def test_a_project_whose_settings_are_no_table_is_named(here: Path, text: str) -> None:
+    (here / "pyproject.toml").write_text(text)
+
+    with pytest.raises(ValueError, match=r"pyproject\.toml cannot be read: \[tool\.flowkit\] is no table"):
+        read_settings()
+
+
+@pytest.mark.parametrize("value", ["9" * 10_000, 10**400, b"x" * 10_000], ids=["text", "number", "bytes"])
+def test_a_refused_value_is_shown_as_far_as_it_helps(value: object) -> None:
+    with pytest.raises(ValueError, match=r"setting concurrency \(argument settings=\): .*…") as caught:
+        read_settings({"concurrency": value})
+
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "name", ["FLOWKIT_DB", "FLOWKIT_EDITOR", "FLOWKIT_OTEL", "FLOWKIT_VERSION", "FLOWKIT_TEST_LOG", "DATABASE_URL"]
+)
 def test_variables_that_are_no_settings_are_left_alone(name: str) -> None:
     assert read_settings(environ={name: "x"}).settings == Settings()
+
+
+@pytest.mark.parametrize("service", ["", "INSPECTOR_"])
+def test_what_kubernetes_tells_every_pod_of_a_service_is_no_setting(service: str) -> None:
+    told = {
+        f"FLOWKIT_{service}SERVICE_HOST": "10.0.0.11",
+        f"FLOWKIT_{service}SERVICE_PORT": "8733",
+        f"FLOWKIT_{service}SERVICE_PORT_HTTP": "8733",
+        f"FLOWKIT_{service}PORT": "tcp://10.0.0.11:8733",
+        f"FLOWKIT_{service}PORT_8733_TCP": "tcp://10.0.0.11:8733",
+        f"FLOWKIT_{service}PORT_8733_TCP_PROTO": "tcp",
+        f"FLOWKIT_{service}PORT_8733_TCP_PORT": "8733",
+        f"FLOWKIT_{service}PORT_8733_TCP_ADDR": "10.0.0.11",
+    }
+
+    assert read_settings(environ=told).settings == Settings()
+    with pytest.raises(ValueError, match="there is no setting 'port'"):
+        read_settings(environ={"FLOWKIT_PORT": "8733"})
 
 
 def test_an_unknown_setting_names_itself_its_source_and_the_range_of_what_was_meant(here: Path) -> None:

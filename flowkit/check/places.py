@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from flowkit.definitions.parsing import parsed
 from flowkit.engine.source import shown_path
 
 __all__ = ["Spot", "code_at", "spot_of", "top_of"]
@@ -111,7 +112,7 @@ def _tree(filename: str) -> ast.Module:
 @lru_cache(maxsize=32)
 def _parsed(text: str) -> ast.Module:
     try:
-        return ast.parse(text)
+        return parsed(text)
     except (SyntaxError, ValueError, RecursionError):  # not the text that was loaded, so nothing can be said of it
         return ast.Module([], [])
 

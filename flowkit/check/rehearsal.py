@@ -17,6 +17,7 @@ from flowkit.core.ledger import Ledger
 from flowkit.core.location import split
 from flowkit.core.mail import Mail
 from flowkit.core.outcome import Done, Failed, Outcome
+from flowkit.core.run import TERMINAL
 from flowkit.core.trial import Called, Trial
 from flowkit.definitions import Workflow
 from flowkit.drivers.base import Driver, RunView
@@ -30,6 +31,7 @@ from flowkit.engine.replay import drive
 from flowkit.engine.scope import Scope
 from flowkit.engine.state import RunState
 from flowkit.errors import HistoryDiverged, PayloadError, ScopeClosed, Suspended
+from flowkit.runtime.fence import Fence, fence_of
 from flowkit.runtime.house import House
 from flowkit.runtime.rollback import misfit_of
 
@@ -120,8 +122,21 @@ def _frozen_pass(
         report=lambda *_: None, frozen=True, trial=trial,
         collects=collects or row.status == "rolling_back" or bool(row.ending),
         awaits=workflow.awaits, mail=Mail(view.messages, view.messages[-1].seq if view.messages else 0),
-        state=RunState(view.state, view.entries),
+        state=RunState(view.state, view.entries), stand_in=_fence(house, view),
     )  # fmt: skip
+
+
+def _fence(house: House, view: RunView) -> Fence | None:
+    """What answers for an open fork, read beforehand: user code's threads may open no database."""
+    if view.row.status in TERMINAL:
+        return None
+    try:
+        fence = fence_of(view, house.driver, house.logger)
+    except PayloadError:
+        return None  # the verdict says so
+    if fence is not None:
+        fence.read_original()
+    return fence
 
 
 def _seq_at(running: Pass, misfit: HistoryDiverged | None) -> int | None:

@@ -31,7 +31,6 @@ from flowkit.runtime.house import House
 __all__ = ["Trials", "evidence_of", "open_rows", "untried"]
 
 _PAGE = 200
-_FORK = "it is a fork, which asks as it goes: what it has recorded fits, and what comes next was not tried"
 
 
 class Trials:
@@ -101,11 +100,9 @@ def open_rows(driver: Driver, workflow: str | None = None) -> Iterator[RunRow]:
 
 
 def untried(view: RunView) -> str:
-    """Why nothing can be said of how an open run goes on although its history fits; empty if something can.
-
-    A frozen pass has no original that answers and nobody who is asked, so it does not know where a fork would get to.
-    """
+    """Why nothing can be said of how an open run goes on although its history fits; empty if something can."""
     try:
-        return "" if read_fork(view.fork) is None else _FORK
+        read_fork(view.fork)
     except PayloadError as error:
         return f"it would be blocked: {error}"
+    return ""

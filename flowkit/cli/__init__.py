@@ -39,7 +39,7 @@ def main() -> None:
 
     \b
     Example:
-      flowkit run app.py:checkout '{"id": 7}' --id order-7
+      flowkit run app.py:checkout '{"id": 7, "cents": 4200}' --id order-7
       flowkit list --status failed
       flowkit recover order-7
 

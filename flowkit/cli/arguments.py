@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from flowkit.cli.failure import Failure
@@ -22,9 +23,26 @@ __all__ = ["arguments_of", "read_json"]
 def arguments_of(
     workflow: Workflow[..., Any], positional: Sequence[str], named: Sequence[str]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments for `start` of JSON texts and ``name=JSON`` pairs."""
+    """The arguments for `start` of JSON texts and ``name=JSON`` pairs.
+
+    A lone array or object that cannot be the first argument is taken for all of them: what a script has at hand is often one.
+    """
     values = [read_json(text, f"argument {number}") for number, text in enumerate(positional, 1)]
     keywords = _keywords(named)
+    try:
+        return _fitted(workflow, values, keywords)
+    except Failure:
+        lone = values[0] if len(values) == 1 and not keywords else None
+        if not isinstance(lone, list | dict):
+            raise
+        with suppress(Failure):  # what was given is the first argument, unless it can only be all
+            return _fitted(workflow, *((lone, {}) if isinstance(lone, list) else ([], lone)))
+        raise
+
+
+def _fitted(
+    workflow: Workflow[..., Any], values: Sequence[Any], keywords: Mapping[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     signature = inspect.signature(workflow.function)
     try:
         bound = signature.bind(*values, **keywords)

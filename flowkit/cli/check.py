@@ -43,7 +43,8 @@ def _a_number(context: click.Context, option: click.Parameter, value: float) -> 
     help="How many finished runs of each workflow.",
 )  # fmt: skip
 @click.option(
-    "--seconds", type=click.FloatRange(0.001, 86_400), default=1.0, show_default=True, callback=_a_number, help="Time for one run.",
+    "--seconds", type=click.FloatRange(0.001, 86_400), default=1.0, show_default=True, callback=_a_number,
+    help="Time for one run.",
 )  # fmt: skip
 @database
 @as_json

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import os
 import signal
@@ -190,6 +191,7 @@ def _serving(
 
     app, token = make_inspector(flowkit, posture, sockets[0].getsockname()[1], database=db, code=code)
     server: Any = server_of(app)
+    gc.freeze()  # as `serve` does
     loops: list[asyncio.AbstractEventLoop] = []
 
     async def serve() -> None:

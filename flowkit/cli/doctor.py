@@ -102,17 +102,18 @@ def _print(report: Report, workers: list[WorkerRow], now: float) -> None:
     due = facts.get("next_due")
     fields = [
         ("database", f"{facts['database']}"),
-        ("size", _size(facts)),
+        ("size", _size(facts) if "file_bytes" in facts else ""),
         ("integrity", _said(facts.get("integrity"))),
         ("schema", str(facts.get("schema", ""))),
         ("sqlite", facts.get("sqlite", "")),
         ("engine", facts.get("engine", "")),
         ("locks", f"{facts['lock_folder']}, {facts['lock_files']} files" if facts.get("lock_folder") else ""),
-        ("runs", ", ".join(f"{count:,} {status}" for status, count in runs.items()) or "none"),
+        ("runs", ", ".join(f"{count:,} {status}" for status, count in runs.items()) or ("none" if "runs" in facts else "")),
         ("entries", f"{facts['entries']:,}, and {facts['messages']:,} messages that wait" if "entries" in facts else ""),
         ("next due", "" if due is None else f"{due['id']} ({due['workflow']}) {when(due['wake_at'], now)}"),
     ]
-    fields += [("worker", _worker_text(worker, now)) for worker in workers] or [("workers", "none")]
+    if report.healthy:
+        fields += [("worker", _worker_text(worker, now)) for worker in workers] or [("workers", "none")]
     print_fields([(name, value) for name, value in fields if value])
     for finding in report.findings:
         click.echo(f"\n{'✕' if finding.trouble else '•'} {finding.text}")

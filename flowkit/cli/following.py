@@ -12,15 +12,18 @@ import click
 
 from flowkit.cli.render import STATES, ago, compact
 from flowkit.durations import format_seconds
+from flowkit.errors import StoreError
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from rich.status import Status
 
     from flowkit.cli.working import Stop
     from flowkit.client import Flowkit, Run
     from flowkit.drivers.base import RunRow
 
-__all__ = ["follow", "progress_line"]
+__all__ = ["Outage", "follow", "progress_line"]
 
 _ASKING = "run {id} {asks}: `flowkit resolve {id}` answers"
 _PAUSED = "run {id} is paused: `flowkit resume {id}` lets it go on"
@@ -36,19 +39,20 @@ def follow(flowkit: Flowkit, run: Run[Any], stop: Stop, fail_fast: float | None 
     from flowkit.client.attending import vigil_of
     from flowkit.core.fork import asked_line
 
-    told, pause = False, threading.Event()
+    told, outage = False, Outage(flowkit.settings.cli_look, quiet=True)
     vigil = vigil_of(flowkit.desk, run.seq, fail_fast)
     with _spinner() if sys.stderr.isatty() else nullcontext() as spinner:
         while not stop.asked:
             refuse_fatal(flowkit)
-            row = _ended(flowkit, run)
-            if row == "blocked" and _is_about_to_be_tried(flowkit, run):
-                pause.wait(flowkit.settings.cli_look)
-                continue
+            row: str | RunRow | None = None
+            with outage:
+                row = _ended(flowkit, run)
+                if vigil is not None and not isinstance(row, str):
+                    vigil.look()
             if isinstance(row, str):
                 return row
-            if vigil is not None:
-                vigil.look()
+            if row is None:
+                continue
             if row.status == "paused" and not told:
                 told = True
                 asks = asked_line(row.status, row.error_line)
@@ -60,32 +64,45 @@ def follow(flowkit: Flowkit, run: Run[Any], stop: Stop, fail_fast: float | None 
 
 def _ended(flowkit: Flowkit, run: Run[Any]) -> str | RunRow:
     from flowkit.cli.store import row_of
-    from flowkit.errors import HistoryDiverged, RunCancelled, RunConflict, RunFailed
+    from flowkit.core.run import TERMINAL
+    from flowkit.errors import FlowkitError
 
     try:
         run.result(timeout=flowkit.settings.cli_look)
     except TimeoutError:
         return row_of(flowkit, run)
-    except (RunFailed, RunCancelled, HistoryDiverged, RunConflict):
-        return run.status()
+    except StoreError:
+        raise
+    except FlowkitError:  # how it ended, or why it is blocked
+        row = row_of(flowkit, run)
+        return row.status if row.status in TERMINAL or row.status == "blocked" else row  # somebody let it go on meanwhile
     return "completed"
 
 
-def _is_about_to_be_tried(flowkit: Flowkit, run: Run[Any]) -> bool:
-    """Whether the run is held by what other code came to, and the worker here has not tried it with its own yet."""
-    from flowkit.errors import FlowkitError
+class Outage:
+    """Around each look of whoever follows a run: a database that is away is waited for. It is told once, and so is its end,
+    unless this is `quiet` because a worker of this process says the same.
+    """
 
-    worker = flowkit.worker
-    if worker is None or worker.stopping:
-        return False
-    try:
-        view = flowkit.driver.load(run.seq)
-    except FlowkitError:  # what it recorded cannot be read: whoever tries it finds the same
-        return False
-    if view is None or view.row.status != "blocked":
-        return view is not None
-    workflow = flowkit.desk.served().get(view.row.workflow)
-    return workflow is not None and worker.code_of(workflow) not in view.tried
+    def __init__(self, pause_seconds: float, *, quiet: bool = False) -> None:
+        self._pause_seconds = pause_seconds
+        self._quiet = quiet
+        self._lasts = False
+
+    def __enter__(self) -> None:
+        """Look."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+        """True if the look is to be repeated: the database may answer again by itself."""
+        away = isinstance(error, StoreError) and error.passing
+        if away and not self._lasts and not self._quiet:
+            click.echo(f"flowkit: {error}", err=True)
+        if self._lasts and error is None and not self._quiet:
+            click.echo("flowkit: the database answers again", err=True)
+        self._lasts = away
+        if away:
+            threading.Event().wait(self._pause_seconds)
+        return away
 
 
 def progress_line(row: RunRow, now: float) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from flowkit.cli.following import Outage
 from flowkit.cli.options import as_json, database, run_id
 from flowkit.cli.store import find_run, looking, row_of
 
@@ -66,17 +68,26 @@ def _lines(flowkit: Flowkit, run: Run[Any], level: int, step: str | None, *, fol
     from flowkit.core.run import TERMINAL
     from flowkit.drivers.base import LineQuery
 
-    after, late = 0, 0
-    seq = row_of(flowkit, run).seq
-    while True:
-        over = not follow or row_of(flowkit, run).status in TERMINAL
-        while window := flowkit.driver.lines(LineQuery(run=seq, after=after, location=step, level=level, limit=WINDOW)):
-            yield from window
-            after = window[-1].seq
-        late += over
-        if not follow or late > LATE_LOOKS:
+    seq, after = row_of(flowkit, run).seq, 0
+
+    def window() -> list[Line]:
+        return flowkit.driver.lines(LineQuery(run=seq, after=after, location=step, level=level, limit=WINDOW))
+
+    late, outage = 0, Outage(flowkit.settings.cli_look) if follow else nullcontext()
+    while late <= LATE_LOOKS:
+        some, over = [], False
+        with outage:
+            over = row_of(flowkit, run).status in TERMINAL
+            some = window()
+        yield from some
+        after = some[-1].seq if some else after
+        if some:
+            continue
+        if not follow:
             return
-        flowkit.driver.wait(flowkit.settings.cli_look)
+        late += over
+        with outage:
+            flowkit.driver.wait(flowkit.settings.cli_look)
 
 
 def _data(line: Line) -> dict[str, Any]:

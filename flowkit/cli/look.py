@@ -135,7 +135,7 @@ def show_command(id: str, db: str, as_json: bool) -> None:
         fields: tuple[Literal["input", "output", "state"], ...] = ("input", "output", "state")
         bodies: dict[str, Any] = {name: described(flowkit, run, name) for name in fields}
         error, now = run.error(), flowkit.house.clock.now()
-        entries = _last_entries(flowkit, row, now)
+        entries = _last_entries(flowkit, row)
     if as_json:
         print_json(_run_data(row, bodies, error, [_entry_data(entry) for entry in entries]))
         return
@@ -148,7 +148,7 @@ def show_command(id: str, db: str, as_json: bool) -> None:
         click.echo(f"\n{hint}", err=True)
 
 
-def _last_entries(flowkit: Flowkit, row: RunRow, now: float) -> list[HistoryEntry]:
+def _last_entries(flowkit: Flowkit, row: RunRow) -> list[HistoryEntry]:
     from flowkit.client.history import read_entry
 
     entries = flowkit.driver.history(row.seq, before=1 << 62, limit=LAST_ENTRIES)

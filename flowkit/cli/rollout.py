@@ -33,23 +33,21 @@ def rollout_of(version: str | None, drain_older: bool, hold_if: int | None) -> R
     Raises:
         Failure: options that do not go together. InvalidName: a version that is empty or holds control characters.
     """
-    from flowkit.core.location import check_version
-    from flowkit.runtime.serving import Rollout
+    from flowkit.runtime.serving import Rollout, version_given
 
-    if version is None:
-        version = os.environ.get("FLOWKIT_VERSION")
+    version = version_given(version, "--version", os.environ)
     if version is None and drain_older:
         raise Failure("--drain-older makes workers of another version leave, so say which this is: --version 2.4", USAGE)
     if hold_if is not None and not drain_older:
         raise Failure("--hold-if says when --drain-older is refused; give both.", USAGE)
-    return Rollout("" if version is None else check_version(version), drain_older)
+    return Rollout(version or "", drain_older)
 
 
 def announce(db: str, workflows: Mapping[str, Workflow[..., Any]], hold_if: int | None) -> None:
-    """Try every open run, block those that do not fit, and say so.
+    """Try every open run, block those that do not fit, and say so. Those that were held before are not this code's doing.
 
     Raises:
-        Failure: more than `hold_if` would not fit; nothing was written then.
+        Failure: this code would hold more than `hold_if`; nothing was written then.
     """
     from flowkit.check import check_runs
     from flowkit.drivers import open_driver
@@ -59,18 +57,24 @@ def announce(db: str, workflows: Mapping[str, Workflow[..., Any]], hold_if: int 
     with closing(open_driver(db, settings=in_force())) as driver:
         with redirect_stdout(io.StringIO()):  # what a workflow prints, it prints again when it really runs
             report = check_runs(driver, workflows, on_misfit=misfits.append)
-        if hold_if is not None and len(misfits) > hold_if:
+        untried = sum(len(each.unchecked) for each in report.workflows)
+        before = [misfit for misfit in misfits if misfit.row.status == "blocked"]
+        new = [misfit for misfit in misfits if misfit.row.status != "blocked"]
+        if hold_if is not None and len(new) > hold_if:
             raise Failure(
-                f"{_runs(len(misfits))} would not fit this code, and --hold-if allows {hold_if}: {_named(misfits)}. "
+                f"{_runs(len(new))} would not fit this code, and --hold-if allows {hold_if}: {_named(new)}"
+                f"{f'; {untried} more could not be tried' if untried else ''}. "
                 f"No worker was asked to leave. `flowkit check` shows the lines that would make them fit.",
                 FAILED,
             )
         if misfits:
             _block(driver, misfits, workflows)
-            click.echo(f"{_runs(len(misfits))} held, as this code does not fit: {_named(misfits)}", err=True)
-    unchecked = sum(len(each.unchecked) for each in report.workflows)
-    if unchecked:
-        click.echo(f"{_runs(unchecked)} could not be tried; each is tried again when it is due", err=True)
+    if new:
+        click.echo(f"{_runs(len(new))} held, as this code does not fit: {_named(new)}", err=True)
+    if before:
+        click.echo(f"{_runs(len(before))} held before, and this code does not fit either: {_named(before)}", err=True)
+    if untried:
+        click.echo(f"{_runs(untried)} could not be tried; each is tried again when it is due", err=True)
 
 
 def _block(driver: Driver, misfits: list[Misfit], workflows: Mapping[str, Workflow[..., Any]]) -> None:

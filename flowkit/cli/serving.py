@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import secrets
 import socket
 import sys
@@ -149,6 +150,7 @@ def serve(flowkit: Flowkit, posture: Posture, sockets: Sequence[socket.socket], 
     """Serve until Ctrl-C or SIGTERM."""
     port = sockets[0].getsockname()[1]
     app, token = make_inspector(flowkit, posture, port, database=database)
+    gc.freeze()  # modules and templates stay: looked through at each full collection they make pages late
     start_line(posture, port, token, as_json=as_json)
     try:
         asyncio.run(server_of(app).serve(sockets=list(sockets)))

@@ -47,7 +47,7 @@ def _opened(db: str, *, readonly: bool, create: bool = False) -> Iterator[Flowki
         )
     settings = in_force()
     patience = settings.cli_patience
-    driver = open_driver(db, readonly=readonly, busy_seconds=patience, settings=settings)
+    driver = open_driver(db, readonly=readonly, busy_seconds=patience, settings=settings, create=create)
     looking_on = [] if readonly else observers()
     with Flowkit(
         driver, worker=False, workflows=(), patience_seconds=patience, settings=settings, observers=looking_on
@@ -60,7 +60,7 @@ def file_of(db: str) -> Path | None:
     """The SQLite file that `db` names, None if it names none; a `Failure` if no file can have that name."""
     if db.startswith("sqlite:///"):
         db = db.removeprefix("sqlite:///")
-    if "://" in db or db in (":memory:", ""):
+    if "://" in db or db in (":memory:", "") or db.startswith(("postgresql:", "postgres:")):
         return None
     file = Path(db)
     try:

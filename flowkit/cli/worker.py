@@ -15,6 +15,7 @@ from flowkit.cli.options import as_json, database, show_traceback
 from flowkit.cli.reporting import reporting
 
 if TYPE_CHECKING:
+    from flowkit.client import Flowkit
     from flowkit.definitions import Workflow
 
 __all__ = ["worker_command"]
@@ -29,7 +30,7 @@ __all__ = ["worker_command"]
 @click.option("--no-logs", is_flag=True, help="Keep nothing of what runs log.")
 @click.option("--version", metavar="V", help="The version of this code; else $FLOWKIT_VERSION.")
 @click.option("--drain-older", is_flag=True, help="Workers of another version that joined before are to leave.")
-@click.option("--hold-if", metavar="N", type=click.IntRange(min=0), help="Drain nobody if more than N open runs would not fit.")
+@click.option("--hold-if", metavar="N", type=click.IntRange(min=0), help="Drain nobody if this code would hold more than N runs.")
 @click.option("--metrics", metavar="[HOST:]PORT", help="Serve figures for Prometheus there, under /metrics.")
 @database
 @as_json
@@ -52,51 +53,61 @@ def worker_command(
       flowkit worker app.py shop.orders:checkout --concurrency 20
     """
     from flowkit.cli.metrics import metrics_at
-    from flowkit.cli.render import print_json
+    from flowkit.cli.observing import observers
     from flowkit.cli.rollout import announce, rollout_of
     from flowkit.cli.working import open_worker, until_stopped
     from flowkit.durations import seconds
-    from flowkit.settings import in_force
+    from flowkit.settings import Settings, in_force
 
     with refusing(ValueError):
-        length = in_force().grace if grace is None else seconds(grace, "--grace")
+        settings = in_force()
+        length = settings.grace if grace is None else seconds(grace, "--grace")
+        places = settings.concurrency if concurrency is None else Settings(concurrency=concurrency).concurrency
     rollout = rollout_of(version, drain_older, hold_if)
     with reporting(db, apps):
         workflows = _served(apps, traceback)
-    if rollout.drains_older:
-        announce(db, workflows, hold_if)
-    _print_warnings()
-    names = ", ".join(sorted(workflows))
     kept = None if no_logs else logging.INFO
-    with (
-        metrics_at(metrics) as server,
-        open_worker(
+    looking_on = observers(metrics=metrics is not None)
+    with metrics_at(metrics) as server:  # before anything is held or drained: a port in use is refused with nothing done
+        if rollout.drains_older:
+            announce(db, workflows, hold_if)
+        _print_warnings()
+        with open_worker(
             db,
             workflows,
-            concurrency=concurrency,
+            concurrency=places,
             grace=length,
             capture_logs=kept,
             apps=apps,
-            metrics=server is not None,
+            looking_on=looking_on,
             rollout=rollout,
-        ) as (flowkit, stop),
-    ):
-        if server is not None:
-            server.serve(flowkit.metrics)
-            click.echo(f"metrics at {server.url}", err=True)
-        places = flowkit.settings.concurrency if concurrency is None else concurrency
-        click.echo(f"worker {os.getpid()} serves {names} in {db}; Ctrl-C drains and stops it", err=True)
-        if as_json:
+        ) as (flowkit, stop):
+            if server is not None:
+                server.serve(flowkit.metrics)
+                click.echo(f"metrics at {server.url}", err=True)
             ready = {"pid": os.getpid(), "db": db, "workflows": sorted(workflows), "concurrency": places}
-            print_json(ready if server is None else {**ready, "metrics": server.url}, indent=None)
-            sys.stdout.flush()
-        until_stopped(flowkit, stop)
-        if newer := flowkit.relieved:
-            click.echo(f"worker {os.getpid()} makes room for {newer}", err=True)
-        held = 0 if flowkit.worker is None else flowkit.worker.held()
-        if held:
-            click.echo(f"worker {os.getpid()} drains {held} runs, up to {length:g} s; a second signal stops at once", err=True)
+            _say_ready(ready if server is None else {**ready, "metrics": server.url}, as_json=as_json)
+            until_stopped(flowkit, stop)
+            _say_leaving(flowkit, length)
     click.echo(f"worker {os.getpid()} has stopped", err=True)
+
+
+def _say_ready(ready: dict[str, Any], *, as_json: bool) -> None:
+    from flowkit.cli.render import print_json
+
+    names = ", ".join(ready["workflows"])
+    click.echo(f"worker {ready['pid']} serves {names} in {ready['db']}; Ctrl-C drains and stops it", err=True)
+    if as_json:
+        print_json(ready, indent=None)
+        sys.stdout.flush()
+
+
+def _say_leaving(flowkit: Flowkit, grace: float) -> None:
+    if newer := flowkit.relieved:
+        click.echo(f"worker {os.getpid()} makes room for {newer}", err=True)
+    held = 0 if flowkit.worker is None else flowkit.worker.held()
+    if held:
+        click.echo(f"worker {os.getpid()} drains {held} runs, up to {grace:g} s; a second signal stops at once", err=True)
 
 
 def _print_warnings() -> None:

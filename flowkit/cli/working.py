@@ -25,6 +25,7 @@ from flowkit.cli.failure import FAILED, Failure
 if TYPE_CHECKING:
     from flowkit.client import Flowkit
     from flowkit.definitions import Workflow
+    from flowkit.engine.observer import Observer
     from flowkit.runtime.serving import Rollout
 
 __all__ = ["Stop", "open_worker", "refuse_fatal", "until_stopped"]
@@ -51,10 +52,13 @@ def open_worker(
     grace: float | None = None,
     capture_logs: int | None = logging.INFO,
     apps: Sequence[str] = (),
-    metrics: bool = False,
+    looking_on: Sequence[Observer] | None = None,
     rollout: Rollout | None = None,
 ) -> Iterator[tuple[Flowkit, Stop]]:
-    """The database with a worker that serves these workflows; drained on the way out, at once on a second signal."""
+    """The database with a worker that serves these workflows; drained on the way out, at once on a second signal.
+
+    `looking_on` None: who the environment asks for.
+    """
     from flowkit.cli.observing import observers
     from flowkit.client import Flowkit
     from flowkit.drivers import open_driver
@@ -62,7 +66,7 @@ def open_worker(
     from flowkit.runtime.reporter import origin_of
     from flowkit.settings import in_force
 
-    settings, looking_on = in_force(), observers(metrics=metrics)
+    settings, looking_on = in_force(), observers() if looking_on is None else looking_on
     let_info_through()
     stop = Stop()
     before = _handle(stop.ask)  # first of all: once the worker claims, steps run

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from flowkit.core.health import Health, Report, Served, WorkflowHealth, health_in, health_of, standing
 from flowkit.core.run import OPEN
-from flowkit.drivers.base import Driver, RunQuery, WorkerRow
+from flowkit.drivers.base import Driver, RunQuery, RunRow, WorkerRow
 from flowkit.drivers.survey import Surveyed
 from flowkit.durations import seconds
-from flowkit.errors import Unattended
+from flowkit.errors import PayloadError, StoreError, Unattended
 from flowkit.runtime.serving import read_serving
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from flowkit.client.desk import Desk
 
-__all__ = ["Vigil", "health_now", "served_by", "vigil_of"]
+__all__ = ["Retrial", "Vigil", "health_now", "served_by", "vigil_of"]
 
 _WORKFLOWS = 200
 _NEWEST = 1_000
@@ -117,6 +117,41 @@ class Vigil:
             f"The run stays, and goes on once a worker serves it; `flowkit health` shows who would.",
             run_id=id, workflow=health.workflow, reason=reason,
         )  # fmt: skip
+
+
+class Retrial:
+    """Whether a blocked run is about to be tried by the handle's own worker: what other code came to is not the last word then.
+
+    Belongs to one wait. What was tried is read with the whole run, so it is asked once for each state of the run.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._asked: tuple[int, int, str] | None = None
+        self._answer = False
+
+    def comes(self, row: RunRow) -> bool:
+        """Whether it is. A run that cannot be read is not waited for: whoever tries it finds the same.
+
+        Raises:
+            StoreError: the store is away.
+        """
+        code = self._desk.code_here(row.workflow)
+        if not code or row.code == code:
+            return False
+        if self._asked != (row.epoch, row.head, code):
+            self._answer = self._is_untried(row, code)
+            self._asked = (row.epoch, row.head, code)
+        return self._answer
+
+    def _is_untried(self, row: RunRow, code: str) -> bool:
+        try:
+            view = self._desk.driver.load(row.seq)
+        except (PayloadError, StoreError) as error:
+            if isinstance(error, StoreError) and error.passing:
+                raise
+            return False
+        return view is not None and code not in view.tried
 
 
 def vigil_of(desk: Desk, run: int, fail_fast: float | timedelta | str | None) -> Vigil | None:

@@ -62,20 +62,24 @@ class Desk:
         self.settings = settings
         self._given = None if workflows is None else {made.name: made for made in workflows}
         self._met: dict[str, Workflow[..., Any]] = {}
+        self.code_here: Callable[[str], str] = lambda workflow: ""
+        """Under which code the handle's own worker would try a run of this workflow; empty if it would not."""
 
     # --- workflows --------------------------------------------------------------------------------------------------
 
     def served(self) -> Mapping[str, Workflow[..., Any]]:
         """The workflows that a worker of this handle serves, by name."""
-        return {**(known_workflows() if self._given is None else self._given), **self._met}
+        if self._given is None:
+            return {**known_workflows(), **self._met}
+        return {name: self._met.get(name, made) for name, made in self._given.items()}
 
     def serves(self, name: str) -> bool:
         """Whether a run of this workflow may be born on this handle's worker."""
         return self._given is None or name in self._given
 
     def workflow_named(self, name: str) -> Workflow[..., Any] | None:
-        """The workflow of this name that this handle knows."""
-        return self.served().get(name)
+        """The workflow of this name that this handle knows: it may start what it does not serve."""
+        return self._met.get(name) or self.served().get(name)
 
     def meet(self, workflow: object) -> Workflow[..., Any]:
         """`workflow`, known from now on; of two with one name, the newer."""

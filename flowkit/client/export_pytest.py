@@ -22,7 +22,7 @@ from flowkit.client.record import FORMAT
 from flowkit.codec import describe
 from flowkit.errors import RunConflict
 
-__all__ = ["exported_test", "file_stem"]
+__all__ = ["exported_test", "file_stem", "no_test"]
 
 _LONG = 200
 _WIDTH = 100
@@ -34,15 +34,28 @@ def file_stem(run_id: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", run_id.lower()).strip("_")[:60] or "run"
 
 
+def no_test(status: str) -> str:
+    """Why no test can be made of a run with this status; empty if one can."""
+    match status:
+        case "completed" | "failed":
+            return ""
+        case "cancelled":
+            return (
+                "it was cancelled, from outside and at an instant that its code knows nothing of, so its code would go on "
+                "where the record ends, with effects that nobody asked for. What it did is in the export as JSON"
+            )
+        case _:
+            return f"it is {status}, and only a completed or failed run has an end that a test can reach"
+
+
 def exported_test(export: Export, place: str = "") -> Iterator[bytes]:
     """The test, in chunks. `place` is ``module:function``, by default where the run's code was last imported from.
 
     Raises:
         RunConflict: the run has not ended, or was cancelled: there is no end to test.
     """
-    status = export.row.status
-    if status not in ("completed", "failed"):
-        raise RunConflict(f"run {export.row.id!r} is {status}: only a completed or failed run has an end that a test can reach")
+    if why := no_test(export.row.status):
+        raise RunConflict(f"run {export.row.id!r} cannot be exported as a test: {why}")
     return (text.encode("utf-8", "backslashreplace") for text in _file(export, place))
 
 

@@ -131,6 +131,7 @@ class Flowkit:
             self.worker = Worker(
                 self.house, self.desk.served, concurrency=concurrency, origin=origin, grace=grace, rollout=rollout or UNVERSIONED
             )
+            self.desk.code_here = self._code_here
             self.worker.start()
 
     def __enter__(self) -> Flowkit:
@@ -158,6 +159,10 @@ class Flowkit:
         """The worker of newer code that this handle's own made room for, in words; empty if it is at work, or never was."""
         newer = None if self.worker is None else self.worker.relieved
         return "" if newer is None else f"worker {newer.id} on {newer.host}, version {read_serving(newer.info).version}"
+
+    def _code_here(self, name: str) -> str:
+        worker, workflow = self.worker, self.desk.served().get(name)
+        return "" if worker is None or worker.stopping or workflow is None else worker.code_of(workflow)
 
     # --- starting ---------------------------------------------------------------------------------------------------
 
@@ -265,7 +270,13 @@ class Flowkit:
         limit: int = 50,
         after: int | None = None,
     ) -> RunPage:
-        """A page of the run list, newest first; `since` and `until` bound the instant of the start."""
+        """A page of the run list, newest first; `after` is the `next` of the page before.
+
+        `since` and `until` bound the instant of the start, in epoch seconds or as datetimes.
+
+        Raises:
+            TypeError, ValueError: an argument cannot be what it is to be, such as a status that does not exist.
+        """
         if status is not None and not isinstance(status, Iterable):
             raise TypeError(f"status is a status or several, not {status!r}")
         if not isinstance(workflow, Workflow | str | None):
@@ -293,7 +304,11 @@ class Flowkit:
         return RunPage([_item(row) for row in page], page[-1].seq if len(rows) > limit else None)
 
     def health(self, workflow: str | Workflow[..., Any] | None = None) -> Health:
-        """Whether anybody serves the workflows that runs wait for, and what keeps workers from it; of all, or of one."""
+        """Whether anybody serves the workflows that runs wait for, and what keeps workers from it; of all, or of one.
+
+        Raises:
+            TypeError: `workflow` is neither a workflow nor a name.
+        """
         if not isinstance(workflow, Workflow | str | None):
             raise TypeError(f"workflow is a workflow or its name, not {workflow!r}")
         name = workflow.name if isinstance(workflow, Workflow) else workflow

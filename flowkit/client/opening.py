@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from flowkit.client.handle import Flowkit
 from flowkit.clock import Clock
 from flowkit.codec import Codec
-from flowkit.core.location import check_version
 from flowkit.definitions import OnError, Workflow
 from flowkit.drivers import open_driver
 from flowkit.drivers.base import Driver
 from flowkit.drivers.sealed import SealedDriver
-from flowkit.durations import size_bytes
 from flowkit.observe.wanted import observers_of
-from flowkit.runtime.serving import UNVERSIONED, Rollout
-from flowkit.settings import Settings, read_settings
+from flowkit.runtime.serving import UNVERSIONED, Rollout, version_given
+from flowkit.settings import Settings, read_settings, rules
 
 if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
@@ -66,8 +64,8 @@ def open_flowkit(
     """
     if durability not in ("full", "process"):
         raise ValueError(f'durability is "full" or "process", not {durability!r}')
-    if concurrency is not None and (isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1):
-        raise ValueError(f"concurrency is a number of runs, at least 1, not {concurrency!r}")
+    places = None if concurrency is None else _as_setting("concurrency", concurrency)
+    limit = None if max_payload is None else _as_setting("max_payload", max_payload)
     if on_error is not None and not callable(on_error):
         raise TypeError(f"on_error is a function that takes the event, not {on_error!r}")
     served = None if workflows is None else _workflows(workflows)
@@ -76,10 +74,7 @@ def open_flowkit(
     if clock is not None and not callable(getattr(clock, "now", None)):
         raise TypeError(f"clock is an object whose now() gives UTC epoch seconds, not {clock!r}")
     level = _level(capture_logs)
-    limit = None if max_payload is None else size_bytes(max_payload, "max_payload")
-    if limit is not None and limit < 1:
-        raise ValueError(f"max_payload is at least 1 byte, not {max_payload!r}")
-    rollout = _rollout(version, drain_older=drain_older) if worker else None
+    rollout = _rollout(version, drain_older=drain_older)
     target = url if url is not None else os.environ.get("FLOWKIT_DB") or DEFAULT_DATABASE
     chosen = read_settings(settings).settings
     observers = observers_of(telemetry, os.environ, metrics=metrics)
@@ -90,7 +85,7 @@ def open_flowkit(
         driver if codec is None else cast(Driver, SealedDriver(driver, codec)),
         worker=worker,
         workflows=served,
-        concurrency=concurrency,
+        concurrency=places,
         clock=clock,
         on_error=on_error,
         max_payload=limit,
@@ -103,12 +98,21 @@ def open_flowkit(
 
 
 def _rollout(version: str | None, *, drain_older: bool) -> Rollout:
-    version = os.environ.get("FLOWKIT_VERSION") if version is None else version
+    version = version_given(version, "argument version=", os.environ)
     if version is None:
         if drain_older:
             raise ValueError("drain_older makes workers of another version leave, so say which version= this is")
         return UNVERSIONED
-    return Rollout(check_version(version), drain_older)
+    return Rollout(version, drain_older)
+
+
+def _as_setting(name: str, value: object) -> int:
+    """An argument that has a setting of the same name."""
+    try:
+        found: int = rules()[name].read(value)
+    except ValueError as error:
+        raise ValueError(f"setting {name} (argument {name}=): {error}") from None
+    return found
 
 
 def _level(given: object) -> int | None:

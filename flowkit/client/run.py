@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from msgspec import UNSET
 
-from flowkit.client.attending import vigil_of
+from flowkit.client.attending import Retrial, vigil_of
 from flowkit.client.desk import Desk
 from flowkit.client.forking import DEFAULT_REASON, Changed, changed_message
 from flowkit.client.history import HistoryEntry, Snapshot, history_of, read_error
@@ -49,8 +49,11 @@ class Run(Generic[R]):
     def _row(self) -> RunRow:
         row = self.desk.driver.get(self.seq)
         if row is None:
-            raise RunNotFound(f"there is no run {self.id!r} any more")
+            raise self._gone()
         return row
+
+    def _gone(self) -> RunNotFound:
+        return RunNotFound(f"there is no run {self.id!r} any more")
 
     def _body(self, field: Any) -> bytes | None:
         return self.desk.driver.body(BodyRef(run=self.seq, field=field))
@@ -64,18 +67,21 @@ class Run(Generic[R]):
 
         Raises:
             RunFailed, RunCancelled: how the run ended. HistoryDiverged: it is blocked since code and history do not fit.
-            RunConflict: it is quarantined. TimeoutError: `timeout` is over. Unattended: for `fail_fast` no live worker has
-            served the workflow well; the run stays.
+            RunConflict: it is quarantined. Neither while the handle's own worker is about to try it with other code than
+            blocked it. TimeoutError: `timeout` is over. Unattended: for `fail_fast` no live worker has served the workflow
+            well; the run stays.
         """
         vigil = vigil_of(self.desk, self.seq, fail_fast)
         limit = None if timeout is None else seconds(timeout, "timeout")
         end = end_of(limit)
-        ended = wait_until(self.desk.driver, self.desk.bulletin, self.seq, self._ended, end, vigil)
+        look = partial(self._ended, Retrial(self.desk))
+        ended = wait_until(self.desk.driver, self.desk.bulletin, self.seq, look, end, vigil)
         if ended is None:
             raise TimeoutError(f"run {self.id!r} has not ended after {limit:g} s{self._standing()}")
-        if ended.status == "completed":
-            return steadily(self.desk.bulletin, lambda: self._output(ended), end)  # type: ignore[return-value]  # there is one
-        raise steadily(self.desk.bulletin, lambda: failure_of(self, ended), end)
+        row, output = ended
+        if row.status == "completed":
+            return self._decoded(row, output)  # type: ignore[return-value]  # there is one
+        raise steadily(self.desk.bulletin, lambda: failure_of(self, row), end)
 
     def _standing(self) -> str:
         """How it is, for whoever has waited in vain."""
@@ -84,17 +90,19 @@ class Run(Generic[R]):
         except StoreError as error:
             return f", as far as is known: {error}"
 
-    def _ended(self) -> RunRow | None:
-        row = self._row()
-        return row if row.status in TERMINAL or row.status == "blocked" else None
+    def _ended(self, retrial: Retrial) -> tuple[RunRow, bytes | None] | None:
+        found = self.desk.driver.outcome(self.seq)
+        if found is None:
+            raise self._gone()
+        row = found[0]
+        return found if row.status in TERMINAL or (row.status == "blocked" and not retrial.comes(row)) else None
 
     def output(self) -> R | None:
         """What the workflow returned, None as long as it has not."""
         row = self._row()
-        return self._output(row) if row.status == "completed" else None
+        return self._decoded(row, self._body("output")) if row.status == "completed" else None
 
-    def _output(self, row: RunRow) -> R | None:
-        body = self._body("output")
+    def _decoded(self, row: RunRow, body: bytes | None) -> R | None:
         if body is None:
             return None
         workflow = self.desk.workflow_named(row.workflow)

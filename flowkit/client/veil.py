@@ -176,6 +176,11 @@ class VeiledDriver:
         row = self._inner.get(run)
         return None if row is None else hidden_row(row)
 
+    def outcome(self, run: int) -> tuple[RunRow, bytes | None] | None:
+        """As `Driver.outcome`: whether there is an output."""
+        found = self._inner.outcome(run)
+        return None if found is None else (hidden_row(found[0]), _body(found[1]))
+
     def runs(self, query: RunQuery) -> list[RunRow]:
         """As `Driver.runs`; what an error says cannot be searched."""
         rows = [hidden_row(row) for row in self._inner.runs(query)]

@@ -72,22 +72,18 @@ def is_plain(value: Any, depth: int = 0) -> bool:
         return bool(value - value == 0.0)  # neither NaN nor infinite
     if depth >= MAX_DEPTH:
         return False
-    if kind is list:
-        return _all_plain(value, depth + 1)
     if kind is dict:
         for key in value:
             if type(key) is not str:
                 return False
-        return _all_plain(value.values(), depth + 1)
-    return False
-
-
-def _all_plain(values: Any, depth: int) -> bool:
-    for value in values:
-        kind = type(value)
-        if kind in _LEAVES or (kind is int and -MAX_INT < value < MAX_INT):
+        value = value.values()
+    elif kind is not list:
+        return False
+    for item in value:
+        kind = type(item)
+        if kind in _LEAVES or (kind is int and -MAX_INT < item < MAX_INT):
             continue  # decided here only to spare the call
-        if not is_plain(value, depth):
+        if not is_plain(item, depth + 1):
             return False
     return True
 

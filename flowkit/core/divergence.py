@@ -103,10 +103,11 @@ def duplicate(ledger: Ledger, path: str, kind: str, name: str, source: str) -> D
 
 def in_progress(ledger: Ledger, path: str, first: str, second: str, source: str) -> EntryInProgress:
     """Two calls at once in one scope."""
+    one, other = _branch(first), _branch(second)
     return EntryInProgress(
         f"run {ledger.run_id} is blocked: `{second}` was called while `{first}` is still in progress in "
         f"{_scope_words(path)}, {source}\nA scope does one thing at a time; to do both at once, use "
-        f"join({_branch(first)}=…, {_branch(second)}=…).\n{_PROMISE}",
+        f"join({one}=…, {f'{other}_2' if one == other else other}=…).\n{_PROMISE}",
         run_id=ledger.run_id,
         location=path,
         asked_name=second,

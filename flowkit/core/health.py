@@ -147,6 +147,14 @@ class Sickness:
                 ended = True
         return ended
 
+    def ails(self, kind: Kind) -> bool:
+        """Whether there is a trouble of this kind."""
+        return any(each == kind for _, each in self._found)
+
+    def relapsed(self, kind: Kind) -> None:
+        """Troubles of this kind are not over: the successes since do not count."""
+        self._good.update((key, 0) for key in self._found if key[1] == kind)
+
     def fade(self, kinds: Collection[str], now: float) -> bool:
         """Forget troubles of these kinds that have not shown for long; whether there were any."""
         old = [key for key, report in self._found.items() if key[1] in kinds and now - report.last >= FADES_SECONDS]

@@ -32,10 +32,12 @@ _EXEMPT = frozenset(("version", "removed"))
 class Visits:
     """What a pass has visited in one scope: names used, recorded children not met yet, and the call in progress."""
 
-    __slots__ = ("busy", "numbers", "path", "strays", "used")
+    __slots__ = ("busy", "inside", "numbers", "path", "strays", "used")
 
     def __init__(self, path: str, recorded: dict[str, int]) -> None:
         self.path = path
+        self.inside = nested(path, "")
+        """What the locations in this scope begin with."""
         self.strays = dict(recorded)
         self.used: set[str] = set()
         self.numbers: dict[str, int] = {}
@@ -68,12 +70,15 @@ class Journal:
             DuplicateName, HistoryDiverged: code and history do not fit, or the code breaks a rule of its own.
         """
         with self.ledger.lock:
-            if self.trial is not None and kind in _EXEMPT and self.trial.without and where() in self.trial.without:
-                raise Skipped
-            if self.trial is not None and kind == "step" and name in self.trial.renamed:
-                name, explicit = self.trial.renamed[name], True
-            name = self._take_name(visits, kind, name, explicit, where)
-            location = nested(visits.path, name)
+            if self.trial is not None:
+                if kind in _EXEMPT and self.trial.without and where() in self.trial.without:
+                    raise Skipped
+                if kind == "step" and name in self.trial.renamed:
+                    name, explicit = self.trial.renamed[name], True
+            if name in visits.used:
+                name = self._number(visits, kind, name, explicit, where)
+            visits.used.add(name)
+            location = visits.inside + name
             entry = self.ledger.entries.get(location)
             if visits.strays:
                 visits.strays.pop(name, None)
@@ -84,22 +89,26 @@ class Journal:
                     raise divergence.other_kind(self.ledger, location, kind, name, where())
                 if visits.strays and kind not in _EXEMPT:
                     raise divergence.unvisited(self.ledger, visits, kind, name, where())
-                self._check_block(visits, kind)
+                if self._barred:
+                    self._check_block(visits, kind)
                 return location, None
-            if entry.kind != kind and not _stands_in(entry, kind):
+            if entry.kind != kind and not _stands_in(kind):
                 raise divergence.other_kind(self.ledger, location, kind, name, where())
             if entry.settled_at is None:
                 if visits.strays and kind not in _EXEMPT and min(visits.strays.values()) < entry.seq:
                     raise divergence.unvisited(self.ledger, visits, kind, name, where())
-                self._check_block(visits, kind)
+                if self._barred:
+                    self._check_block(visits, kind)
             return location, entry
 
     def claim_block(self, visits: Visits, name: str, explicit: bool, where: Callable[[], str]) -> str:
         """The scope of an attempt block: it takes a name but has no entry of its own."""
         with self.ledger.lock:
-            name = self._take_name(visits, "attempt", name, explicit, where)
+            if name in visits.used:
+                name = self._number(visits, "attempt", name, explicit, where)
+            visits.used.add(name)
             recorded = visits.strays.pop(name, None)
-            location = nested(visits.path, name)
+            location = visits.inside + name
             if self.trial is not None:
                 self._note_call(self.trial, visits, name, recorded, location not in self.ledger.children, where())
             if location in self.ledger.entries:
@@ -139,20 +148,15 @@ class Journal:
             self.trial.moved.append(location)
         return self.trial is not None
 
-    def _take_name(self, visits: Visits, kind: str, name: str, explicit: bool, where: Callable[[], str]) -> str:
-        used = visits.used
-        if name not in used:
-            used.add(name)
-            return name
+    def _number(self, visits: Visits, kind: str, name: str, explicit: bool, where: Callable[[], str]) -> str:
+        """What a call goes by whose name is taken."""
         if explicit:
             raise divergence.duplicate(self.ledger, visits.path, kind, name, where())
         number = visits.numbers.get(name, 2)
-        while f"{name}#{number}" in used:
+        while f"{name}#{number}" in visits.used:
             number += 1
         visits.numbers[name] = number + 1
-        name = f"{name}#{number}"
-        used.add(name)
-        return name
+        return f"{name}#{number}"
 
     def _try(self, trial: Trial, visits: Visits, kind: str, name: str, entry: Entry | None, source: str) -> Entry | None:
         """History's entry as it would be with the lines that are tried."""
@@ -174,10 +178,10 @@ class Journal:
         trial.calls.append(Called(visits.path, name, seq, source))
 
     def _check_block(self, visits: Visits, kind: str) -> None:
-        if self._barred and kind not in _EXEMPT and (error := self._barred.get(visits.path)) is not None:
+        if kind not in _EXEMPT and (error := self._barred.get(visits.path)) is not None:
             raise error
 
 
-def _stands_in(entry: Entry, kind: str) -> bool:
+def _stands_in(kind: str) -> bool:
     """`removed()` may meet any entry: it says itself which kinds it accepts."""
     return kind == "removed"

@@ -25,26 +25,23 @@ COMPOSITES = frozenset(("loop", "join", "race"))
 """Kinds of entries that have scopes of their own below them."""
 
 
-class Batch:
+class Batch(msgspec.Struct, eq=False):
     """What the next commit will hold, as far as it is known.
 
     What most commits have none of is an empty tuple, the same for all: a step makes a batch, and each list in it would be
     one more thing for the garbage collector to look through.
     """
 
-    __slots__ = ("adds", "consume", "failures", "forget", "replies", "rolled_back", "sends", "sets", "settles", "state")
-
-    def __init__(self) -> None:
-        self.adds: dict[int, Entry] = {}
-        self.sets: dict[int, Entry] = {}
-        self.failures: tuple[FailedAttempt, ...] = ()
-        self.forget: tuple[tuple[int, int], ...] = ()
-        self.consume: tuple[int, ...] = ()
-        self.replies: tuple[Reply, ...] = ()
-        self.sends: dict[int, Outgoing] = {}
-        self.rolled_back: tuple[int, ...] = ()
-        self.state: bytes | None = None
-        self.settles = False
+    adds: dict[int, Entry] = {}
+    sets: dict[int, Entry] = {}
+    failures: tuple[FailedAttempt, ...] = ()
+    forget: tuple[tuple[int, int], ...] = ()
+    consume: tuple[int, ...] = ()
+    replies: tuple[Reply, ...] = ()
+    sends: dict[int, Outgoing] = {}
+    rolled_back: tuple[int, ...] = ()
+    state: bytes | None = None
+    settles: bool = False
 
     def before(self, later: Batch) -> Batch:
         """This batch, whose write failed, with everything staged since on top of it."""
@@ -162,7 +159,8 @@ class Ledger:
                 return entry.seq
         return 0
 
-    def _place(self, entry: Entry) -> None:
+    def _place(self, entry: Entry) -> bool:
+        """Put the entry where it belongs; whether there was none."""
         old = self.entries.get(entry.location)
         self.entries[entry.location] = entry
         self.owes += (entry.rollback == "owes") - (old is not None and old.rollback == "owes")
@@ -171,15 +169,16 @@ class Ledger:
         else:
             self._open.pop(entry.seq, None)
             self._latest = max(self._latest, entry.settled_at)
-        if old is None:
-            scope, name = split(entry.location)
-            self._child(scope, name, entry.seq)
+        if old is not None:
+            return False
+        scope, _, name = entry.location.rpartition("/")
+        if (siblings := self.children.get(scope)) is not None:
+            siblings.setdefault(name, entry.seq)
+        else:
+            self._first_child(scope, name, entry.seq)
+        return True
 
-    def _child(self, scope: str, name: str, seq: int) -> None:
-        siblings = self.children.get(scope)
-        if siblings is not None:
-            siblings.setdefault(name, seq)
-            return
+    def _first_child(self, scope: str, name: str, seq: int) -> None:
         self.children[scope] = {name: seq}
         if scope == ROOT:
             return
@@ -187,8 +186,10 @@ class Ledger:
         composite = self.entries.get(around)
         if composite is not None and composite.kind in COMPOSITES:
             self.inner.setdefault(around, {})[segment] = None
+        elif (siblings := self.children.get(around)) is not None:  # an attempt block: no entry, but a child as soon as it
+            siblings.setdefault(segment, seq)  # holds one
         else:
-            self._child(around, segment, seq)  # an attempt block: no entry, but a child as soon as it holds one
+            self._first_child(around, segment, seq)
 
     def _remove(self, entry: Entry) -> None:
         del self.entries[entry.location]
@@ -235,14 +236,13 @@ class Ledger:
         with self.lock:
             if gate is not None and gate.stop is not None:
                 raise gate.stop
-            new = entry.location not in self.entries
-            self._place(entry)
-            batch = self._batch
+            new, batch = self._place(entry), self._batch
             if new or entry.seq in batch.adds:
                 batch.adds[entry.seq] = entry
             else:
                 batch.sets[entry.seq] = entry
-            batch.settles = batch.settles or entry.settled_at is not None
+            if entry.settled_at is not None:
+                batch.settles = True
             self.version += 1
             return entry
 
@@ -319,6 +319,11 @@ class Ledger:
             batch.adds or batch.sets or batch.failures or batch.forget or batch.consume or batch.replies
             or batch.sends or batch.rolled_back or batch.state is not None
         )  # fmt: skip
+
+    @property
+    def staged(self) -> int:
+        """How many entries are new or changed since the last commit was taken."""
+        return len(self._batch.adds) + len(self._batch.sets)
 
     def take(
         self,

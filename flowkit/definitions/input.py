@@ -24,6 +24,9 @@ class InputCodec:
         self._function = function
         self._signature = inspect.signature(function)
         self._coders: SignatureCoders | None = None
+        ordinary = all(each.kind is each.POSITIONAL_OR_KEYWORD for each in self._signature.parameters.values())
+        self._names = tuple(self._signature.parameters) if ordinary else None
+        """What is passed by position, where all can be: then there is nothing to bind."""
 
     @property
     def signature(self) -> inspect.Signature:
@@ -36,11 +39,9 @@ class InputCodec:
         Raises:
             TypeError: the arguments do not fit the signature. PayloadError: one of them cannot be stored.
         """
-        bound = self._signature.bind(*args, **kwargs)
-        bound.apply_defaults()
         coders = self._resolved().parameters
         fields: dict[str, msgspec.Raw] = {}
-        for name, value in bound.arguments.items():
+        for name, value in self._bound(args, kwargs).items():
             try:
                 fields[name] = msgspec.Raw(coders[name].encode(value, limit=limit))
             except PayloadTooLarge:
@@ -56,6 +57,13 @@ class InputCodec:
             )
         return body
 
+    def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        if self._names is not None and not kwargs and len(args) == len(self._names):
+            return dict(zip(self._names, args, strict=True))
+        bound = self._signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
     def decode(self, body: bytes) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The positional and keyword arguments in `body`, by today's annotations.
 
@@ -67,17 +75,22 @@ class InputCodec:
         unknown = fields.keys() - coders.keys()
         if unknown:
             raise PayloadError(f"the stored input has {', '.join(sorted(unknown))}, which the workflow takes no more", path="$")
+        if self._names is not None and len(fields) == len(self._names):
+            return tuple([self._decoded(name, fields[name]) for name in self._names]), {}
         bound = inspect.BoundArguments(self._signature, {})
         for name, parameter in self._signature.parameters.items():
             if name in fields:
-                try:
-                    bound.arguments[name] = coders[name].decode(bytes(fields[name]))
-                except PayloadError as error:
-                    raise _at(error, name) from error
+                bound.arguments[name] = self._decoded(name, fields[name])
             elif parameter.default is parameter.empty and parameter.kind not in _VARIADIC:
                 raise PayloadError(f"the stored input has no {name!r}, which the workflow takes now", path=f"$.{name}")
         bound.apply_defaults()
         return bound.args, bound.kwargs
+
+    def _decoded(self, name: str, value: msgspec.Raw) -> Any:
+        try:
+            return self._resolved().parameters[name].decode(bytes(value))
+        except PayloadError as error:
+            raise _at(error, name) from error
 
     def _resolved(self) -> SignatureCoders:
         if self._coders is None:  # late, so that annotations may name what is defined further down

@@ -20,9 +20,10 @@ import msgspec
 
 from flowkit.core.graph import Graph
 from flowkit.definitions.graphs import graph_of
+from flowkit.definitions.parsing import parsed
 from flowkit.definitions.steps import Step
 from flowkit.definitions.workflows import Workflow
-from flowkit.engine.source import PACKAGE
+from flowkit.engine.source import PACKAGE, named_by_type
 
 __all__ = ["Manifest", "bodies_of", "hashes_of", "manifest_of", "read_manifest", "steps_of"]
 
@@ -144,15 +145,15 @@ def _body_hash(function: Any) -> str:
 
 def _parsed(function: Any) -> ast.Module | None:
     try:
-        return ast.parse(textwrap.dedent(inspect.getsource(function)))
+        return parsed(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError, ValueError):  # made at run time, or a lambda in the middle of a line
         return None
 
 
 def _compiled(function: Any) -> str:
-    code = getattr(function, "__code__", None)
-    if not isinstance(code, CodeType):
-        return repr(function)
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    if not isinstance(code, CodeType):  # by its type: its repr may hold an address, or raise
+        return named_by_type(function)
     constants = [[each for each in one.co_consts if not isinstance(each, CodeType)] for one in _codes(code)]
     return repr([(one.co_code, one.co_names) for one in _codes(code)] + constants)
 

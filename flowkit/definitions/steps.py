@@ -84,7 +84,10 @@ class Step(Generic[P, R]):
         if instance is None or binds is None:
             return self
         bound = binds(instance, owner)
-        plan = replace(self._plan, function=bound, bind=ArgumentBinder(bound))
+        binder = ArgumentBinder(bound)
+        if self._plan.rollback is not None and self._plan.rollback_names:  # only here is it known that one of them was `self`
+            rollback_names(self._plan.rollback, binder)
+        plan = replace(self._plan, function=bound, bind=binder)
         return Step(plan, self._options, awaited=self._awaited)
 
     @overload

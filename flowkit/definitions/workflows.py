@@ -119,6 +119,8 @@ def workflow(
     """
     if count(max_crashes, "max_crashes") < 1:
         raise ValueError("max_crashes must be at least 1")
+    if on_error is not None and not callable(on_error):
+        raise TypeError(f"on_error is a function that takes the event, not {on_error!r}")
     if name is not None:
         check_name(name, "workflow name")
     launch = LaunchOptions(tags=checked_tags(tags))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from flowkit.client.livecode import CodeStatus, LoadError, Pending
@@ -9,7 +10,8 @@ from flowkit.dev.board import Board
 from flowkit.dev.changes import changes_between, how_it_ended, stack_frames, step_count
 from flowkit.dev.generation import Generation
 from flowkit.dev.live import Live
-from flowkit.dev.report import Asking, Died, Failed, NowLoaded, Remark, Report, Stopped, Stuck, Waiting
+from flowkit.dev.report import Asking, Died, Failed, NowLoaded, Remark, Report, Saved, Stopped, Stuck, Waiting
+from flowkit.engine.source import shown_path
 
 __all__ = ["Herald"]
 
@@ -33,6 +35,10 @@ class Herald:
         if self._board is not None:
             self._board.close()
         self._report.tell(Stopped())
+
+    def saved(self, files: Iterable[str]) -> None:
+        """What these files make is about to be loaded."""
+        self._report.tell(Saved(files=tuple(shown_path(file) for file in files)))
 
     def loading(self) -> None:
         """A candidate has begun."""

@@ -16,9 +16,9 @@ _POSTGRES = ("postgresql://", "postgres://", "postgresql+psycopg://")
 
 def open_driver(
     url: str | Path, *, durability: Durability = "full", readonly: bool = False, busy_seconds: float | None = None,
-    settings: Settings | None = None,
+    settings: Settings | None = None, create: bool = True,
 ) -> Driver:  # fmt: skip
-    """Open the database at `url`, and create or migrate it if need be.
+    """Open the database at `url`, and create or migrate it if need be; with `create` False a server's without tables is refused.
 
     A path, ``sqlite:///path`` or ``:memory:``; other schemes are left to installed packages (`plugged`).
     `busy_seconds` bounds every wait for the write lock of a file (None: as `settings` say, which are the defaults if None).
@@ -34,7 +34,7 @@ def open_driver(
         raise TypeError(f"a database is named by text or a Path, not by {url!r}")
     text = str(url)
     if text.startswith(_POSTGRES):
-        return _postgres(text, durability, readonly, busy_seconds, settings)
+        return _postgres(text, durability, readonly, busy_seconds, settings, create)
     if text in (":memory:", "sqlite://", "sqlite:///:memory:"):
         return MemoryDriver(settings=settings)
     if text.startswith("sqlite:///"):
@@ -45,14 +45,18 @@ def open_driver(
             return opener(text, durability=durability, readonly=readonly, settings=settings or Settings())
         raise StoreError(
             f"flowkit knows no database {scheme}://, and no installed package opens it. "
-            f"Use a path (orders.db), sqlite:///orders.db or :memory:."
+            f"Use a path (orders.db), sqlite:///orders.db, postgresql://user@host/orders or :memory:."
         )
     if not text:
         raise StoreError("the database has no name. Use a path such as orders.db.")
+    if text.startswith(("postgresql:", "postgres:")):  # a slash is missing; nobody means a folder of this name
+        raise StoreError("this is no URL of a PostgreSQL database. Write postgresql://user@host/name.")
     return SQLiteDriver(text, durability, readonly=readonly, busy_seconds=busy_seconds, settings=settings)
 
 
-def _postgres(url: str, durability: Durability, readonly: bool, busy_seconds: float | None, settings: Settings | None) -> Driver:
+def _postgres(
+    url: str, durability: Durability, readonly: bool, busy_seconds: float | None, settings: Settings | None, create: bool
+) -> Driver:
     try:
         from flowkit.drivers.postgres import PostgresDriver
     except ImportError as error:
@@ -61,4 +65,4 @@ def _postgres(url: str, durability: Durability, readonly: bool, busy_seconds: fl
         raise StoreError(
             f"for PostgreSQL flowkit needs psycopg ({error}). Run pip install 'flowkit-engine[postgres]'."
         ) from error
-    return PostgresDriver(url, durability, readonly=readonly, busy_seconds=busy_seconds, settings=settings)
+    return PostgresDriver(url, durability, readonly=readonly, busy_seconds=busy_seconds, settings=settings, create=create)

@@ -39,11 +39,12 @@ class Backlog:
 
     def add(self, item: Item) -> None:
         """Take `item` in behind all others, or let it stand at the door."""
-        item.size = size_of(item.op)
-        if self._door or not self._has_room():
-            self._door.append(item)
+        item.size = size = size_of(item.op)
+        if self._door or len(self._inside) >= self._most_operations or self.size >= self._most_bytes:
+            self._door.append(item)  # see `_has_room`
         else:
-            self._admit(item)
+            self._inside.append(item)
+            self.size += size
 
     def take(self, most: int, most_bytes: int) -> list[Item]:
         """The oldest operations, marked as taken: up to `most`, and no more once they have `most_bytes`."""
@@ -55,7 +56,8 @@ class Backlog:
             size += item.size
             items.append(item)
         self.size -= size
-        self._open_door()
+        if self._door:
+            self._open_door()
         return items
 
     def remove(self, item: Item) -> None:
@@ -81,10 +83,8 @@ class Backlog:
         """What is larger than all the room there is comes in alone: else nobody behind it ever would."""
         return len(self._inside) < self._most_operations and self.size < self._most_bytes
 
-    def _admit(self, item: Item) -> None:
-        self._inside.append(item)
-        self.size += item.size
-
     def _open_door(self) -> None:
         while self._door and self._has_room():
-            self._admit(self._door.popleft())
+            item = self._door.popleft()
+            self._inside.append(item)
+            self.size += item.size

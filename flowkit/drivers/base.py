@@ -528,6 +528,10 @@ class Driver(Protocol):
         """The row with this seq or id."""
         ...
 
+    def outcome(self, run: int) -> tuple[RunRow, bytes | None] | None:
+        """The row and, once it is completed, its output, both of one moment: what whoever waits for a result asks."""
+        ...
+
     def runs(self, query: RunQuery) -> list[RunRow]:
         """A page of the run list, newest first; at most ``query.limit`` rows."""
         ...

@@ -105,12 +105,13 @@ class Connections:
         """
         if self.readonly:
             raise StoreError(f"{self.name} was opened read-only. Open it without readonly to write.")
-        self._enter()
+        gate = self._enter()
         try:
             with INSIDE_SQLITE:
                 return self._transact(work)
         finally:
-            self._leave()
+            gate.leave()
+            self._mutex.release()
 
     def _transact(self, work: Callable[[sqlite3.Cursor], T]) -> T:
         cursor = self._cursor
@@ -144,22 +145,20 @@ class Connections:
         found_version(self._writer, self.name)
         self._schema = self._writer.execute("PRAGMA schema_version").fetchone()
 
-    def _enter(self) -> None:
-        self.refuse_after_fork()
+    def _enter(self) -> Gate:
+        """Have the mutex and the gate; whoever gives them back must give both."""
+        if this_process() != self._pid:
+            self.refuse_after_fork()
         if not self._mutex.acquire(timeout=self._busy_seconds):
             raise StoreBusy(f"{self.name}: this process was busy writing for {self._busy_seconds:g} s; nothing was written.")
         try:
             if self._closed or self._gate is None:
                 raise StoreError(f"{self.name} is closed. Open it again.")
             self._gate.enter(self._busy_seconds)
+            return self._gate
         except BaseException:
             self._mutex.release()
             raise
-
-    def _leave(self) -> None:
-        if self._gate is not None:
-            self._gate.leave()
-        self._mutex.release()
 
     def _roll_back(self) -> None:
         if self._writer.in_transaction:
@@ -325,6 +324,9 @@ class Connections:
         except sqlite3.Error as error:
             connection.close()
             raise translated(error, self.name) from error
+        if version == 0:
+            connection.close()
+            raise StoreError(f"{self.name} has no tables of flowkit yet. Start a run or a worker there first.")
         if needs_migration(version):
             connection.close()
             raise StoreError(f"{self.name} has schema {version}, this flowkit reads {VERSION}. Open it once for writing.")

@@ -35,6 +35,7 @@ else:
 
 __all__ = ["Gate", "LiveLock", "lock_folder", "refuse_network_folder"]
 
+_AT_ONCE = LOCK_EX | LOCK_NB
 _NETWORK = frozenset(("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "9p", "afs"))
 
 
@@ -90,8 +91,16 @@ class Gate:
         Raises:
             StoreBusy: another process held it all the time.
         """
-        if not self._asked and self._enter_at_once():
-            return
+        if not self._asked:
+            try:
+                flock(self._next, _AT_ONCE)
+                try:
+                    flock(self._gate, _AT_ONCE)
+                    return
+                finally:
+                    flock(self._next, LOCK_UN)
+            except BlockingIOError:
+                pass  # another process has it, or is before us
         self._enter_in_turn(timeout_seconds)
 
     def leave(self) -> None:
@@ -103,19 +112,6 @@ class Gate:
         self._requests.put(False)
         if not self._asked:
             self._files.close()
-
-    def _enter_at_once(self) -> bool:
-        try:
-            flock(self._next, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            return False
-        try:
-            flock(self._gate, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            flock(self._next, LOCK_UN)
-        return True
 
     def _enter_in_turn(self, timeout_seconds: float) -> None:
         with self._guard:
@@ -160,7 +156,7 @@ class LiveLock:
     def __init__(self, folder: Path, worker: int) -> None:
         self._path = _live_path(folder, worker)
         self._file = _Descriptors(self._path)
-        flock(self._file.fds[0], LOCK_EX | LOCK_NB)
+        flock(self._file.fds[0], _AT_ONCE)
 
     def release(self, *, forget: bool = False) -> None:
         """Give it up; with `forget` its file goes too, which is safe as worker ids are never used again."""
@@ -176,7 +172,7 @@ class LiveLock:
         except FileNotFoundError:
             return False
         try:
-            flock(fd, LOCK_EX | LOCK_NB)
+            flock(fd, _AT_ONCE)
         except BlockingIOError:
             return True
         finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Protocol
 
 from flowkit.core.change import Change
@@ -10,7 +12,7 @@ from flowkit.drivers.base import Done, Log, Op, Result, Send, Sent, Start, Start
 from flowkit.drivers.rules import FINAL
 from flowkit.errors import StoreError
 
-__all__ = ["Batch", "Collector", "Item", "Outcome", "Sink", "rank", "size_of", "stirs"]
+__all__ = ["RANK", "Batch", "Collector", "Item", "Outcome", "Sink", "size_of", "stir"]
 
 Outcome = Result | BaseException
 
@@ -54,6 +56,11 @@ class Collector:
         return results
 
 
+_RANKS: dict[type, int] = {Start: 0, Change: 1, Send: 2}
+RANK = attrgetter("rank")
+"""The order within a batch. Operations under way at once may land in any order; alike ones side by side make larger groups."""
+
+
 class Item:
     """An operation on its way: `taken` into a batch, `decided` once it has an outcome, `answered` once its thread may
     go on.
@@ -70,6 +77,7 @@ class Item:
         "lock",
         "op",
         "outcome",
+        "rank",
         "sink",
         "size",
         "taken",
@@ -78,6 +86,7 @@ class Item:
 
     def __init__(self, op: Op, deadline: float | None, sink: Sink | None, token: object) -> None:
         self.op = op
+        self.rank = _RANKS.get(type(op), 3)
         self.deadline = deadline
         self.sink = sink
         self.token = token
@@ -101,29 +110,18 @@ class Batch:
         self.unknown = unknown
 
 
-def rank(item: Item) -> int:
-    """The order within a batch. Operations under way at once may land in any order; alike ones side by side make
-    larger groups.
-    """
-    match item.op:
-        case Start():
-            return 0
-        case Change():
-            return 1
-        case Send():
-            return 2
-        case _:
-            return 3
-
-
-def stirs(op: Op, result: Result) -> bool:
-    """Whether a run may have become due, or a bell rung."""
-    if isinstance(op, Change):
-        stirs = bool(op.sends or op.bump or op.park) or (op.release and op.status not in FINAL)
-        return stirs and isinstance(result, Done)
-    if isinstance(op, Start):
-        return isinstance(result, Started) and result.epoch == 0
-    return isinstance(result, Sent | Steered)
+def stir(ops: Iterable[Op], results: Iterable[Result]) -> bool:
+    """Whether a run may have become due by one of these operations, or a bell rung."""
+    for op, result in zip(ops, results, strict=True):
+        if type(op) is Change:
+            if (op.sends or op.bump or op.park or (op.release and op.status not in FINAL)) and isinstance(result, Done):
+                return True
+        elif isinstance(op, Start):
+            if isinstance(result, Started) and result.epoch == 0:
+                return True
+        elif isinstance(result, Sent | Steered):
+            return True
+    return False
 
 
 def size_of(op: Op) -> int:
@@ -131,11 +129,13 @@ def size_of(op: Op) -> int:
     match op:
         case Change():
             size = 500
-            for entry in (*op.add, *op.set):
+            for entry in (*op.add, *op.set) if op.set else op.add:
                 size += 200 + len(entry.output or b"") + len(entry.error or b"") + len(entry.args or b"")
             if op.finish is not None:
                 size += len(op.finish.output or b"")
-            return size + sum(len(message.body) for message in op.sends)
+            for message in op.sends:
+                size += len(message.body)
+            return size
         case Start():
             return 500 + len(op.input)
         case Send():

@@ -189,6 +189,10 @@ class KVDriver:
         self._refuse()
         return self._reads.get(run)
 
+    def outcome(self, run: int) -> tuple[RunRow, bytes | None] | None:
+        self._refuse()
+        return self._reads.outcome(run)
+
     def runs(self, query: RunQuery) -> list[RunRow]:
         self._refuse()
         return self._reads.runs(query)

@@ -81,6 +81,16 @@ class Reads:
         data = self._value(key(b"r", run))
         return None if data is None else decode(data, RunRow)
 
+    def outcome(self, run: int) -> tuple[RunRow, bytes | None] | None:
+        """See `Driver.outcome`. Two reads, so the row is read once more."""
+        row = self.get(run)
+        while row is not None and row.status == "completed":
+            output = self.body(BodyRef(run=run, field="output"))
+            before, row = row, self.get(run)
+            if row == before:
+                return before, output
+        return None if row is None else (row, None)
+
     def history(self, run: int, after: int, before: int | None, limit: int, archived: bool) -> list[Entry]:
         """See `Driver.history`."""
         kind = b"g" if archived else b"e"

@@ -47,7 +47,7 @@ __all__ = ["PostgresDriver"]
 
 
 class PostgresDriver:
-    """A `Driver` over a PostgreSQL database, whose tables are created and migrated when it is opened.
+    """A `Driver` over a PostgreSQL database, whose tables are migrated when it is opened, and created unless `create` is False.
 
     With `durability` ``"full"`` what is acknowledged survives a power cut of the server; with ``"process"`` it may lose
     the newest commits when it crashes. `busy_seconds` bounds every wait for a connection of this handle (None: as `settings`
@@ -67,13 +67,14 @@ class PostgresDriver:
         silence_seconds: float | None = None,
         limits: Limits | None = None,
         settings: Settings | None = None,
+        create: bool = True,
     ) -> None:
         self._settings = settings = Settings() if settings is None else settings
         self.limits = limits or Limits(inbox=settings.inbox, lease=settings.lease)
         self.url = url
         place = place_of(url, settings.pg_connect)
         self.connections = Connections(
-            place, durability=durability, readonly=readonly, settings=settings,
+            place, durability=durability, readonly=readonly, settings=settings, create=create,
             silence_seconds=settings.pg_silence if silence_seconds is None else silence_seconds,
             busy_seconds=settings.busy if busy_seconds is None else busy_seconds,
         )  # fmt: skip
@@ -165,6 +166,9 @@ class PostgresDriver:
 
     def get(self, run: int | str) -> RunRow | None:
         return self._reads.get(run)
+
+    def outcome(self, run: int) -> tuple[RunRow, bytes | None] | None:
+        return self._reads.outcome(run)
 
     def runs(self, query: RunQuery) -> list[RunRow]:
         return self._reads.runs(query)

@@ -15,7 +15,7 @@ from flowkit.drivers.postgres_hand import Hand
 from flowkit.drivers.sql import ROW_COLUMNS, Row
 from flowkit.drivers.sqlite_read import IO_COLUMNS, fresh_view
 
-__all__ = ["LIVE", "claim_due"]
+__all__ = ["LIVE", "claim_due", "claim_one"]
 
 LIVE = f"SELECT id FROM workers WHERE id = %(worker)s AND state = 'live' AND {UNSPOILT} FOR KEY SHARE"
 
@@ -47,14 +47,22 @@ _NEXT = (
     "WHERE workflow = n.name AND owner IS NULL AND wake_at IS NOT NULL AND seq NOT IN (SELECT seq FROM g) "
     "ORDER BY wake_at LIMIT 1) AS d"
 )
+_IF_FRESH = "LEFT JOIN run_io o ON o.run = u.seq AND u.head = 0 AND u.entries = 0 AND u.inbox = 0 AND u.ending = ''"
 _CLAIM = (
     f"WITH w AS MATERIALIZED ({LIVE}), g AS MATERIALIZED ({_DUE}), h AS MATERIALIZED ({_RUNG}), "
     f"u AS ({_TAKE}), f AS ({_FIRST_CODE}), "
     "b AS (UPDATE runs r SET wake_at = NULL FROM h WHERE r.seq = h.seq RETURNING r.seq) "
     f"SELECT {_TAKEN}, {_BODIES}, u.context, u.asked, u.before, o.run IS NOT NULL, EXISTS (SELECT 1 FROM w), "
     f"ARRAY(SELECT seq FROM b), ({_NEXT}) FROM (VALUES (1)) AS always LEFT JOIN u ON true "
-    "LEFT JOIN run_io o ON o.run = u.seq AND u.head = 0 AND u.entries = 0 AND u.inbox = 0 AND u.ending = '' "
-    "ORDER BY u.due_at, u.seq"
+    f"{_IF_FRESH} ORDER BY u.due_at, u.seq"
+).encode()
+_THIS = (
+    "SELECT seq, wake_at AS due_at, request AS asked, code AS before, %(code)s::text AS code FROM runs WHERE seq = %(run)s "
+    "AND owner IS NULL AND status IN ('pending', 'sleeping', 'running', 'rolling_back') AND EXISTS (SELECT 1 FROM w) FOR UPDATE"
+)
+_CLAIM_ONE = (
+    f"WITH w AS MATERIALIZED ({LIVE}), g AS MATERIALIZED ({_THIS}), u AS ({_TAKE}), f AS ({_FIRST_CODE}) "
+    f"SELECT {_TAKEN}, {_BODIES}, u.context, u.asked, u.before, o.run IS NOT NULL FROM u {_IF_FRESH}"
 ).encode()
 _FRESH = len(_ROW) + len(IO_COLUMNS.split(","))
 _ID, _WORKFLOW, _STATUS, _EPOCH, _HEAD, _CRASHES = (
@@ -70,6 +78,12 @@ def claim_due(hand: Hand, worker: int, workflows: Mapping[str, str], limit: int,
     if not lives:
         return None
     return Claimed(runs=[_claim(row) for row in rows if row[0] is not None], bells=bells, next_due=next_due)
+
+
+def claim_one(hand: Hand, worker: int, run: int, code: str, now: float) -> Claim | None:
+    """The run, due or not; None if it is blocked or not to be had, or if the worker does not live any more."""
+    row = hand.own(_CLAIM_ONE, {"worker": worker, "run": run, "code": code, "now": now}).fetchone()
+    return None if row is None else _claim(row)
 
 
 def _claim(row: Row) -> Claim:

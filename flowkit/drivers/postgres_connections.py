@@ -60,6 +60,7 @@ class Connections:
         busy_seconds: float,
         silence_seconds: float,
         settings: Settings,
+        create: bool = True,
     ) -> None:
         self.settings = settings
         self.place = place
@@ -72,6 +73,9 @@ class Connections:
         self._lock = threading.Lock()
         self._links: list[Link] = []
         self._statements = 0
+        self._create = create
+        self._opened = False
+        self._unreachable: StoreError | None = None
         self._retry_at = 0.0
         self._pause = 0.0
         self.writer = Lane()
@@ -85,6 +89,7 @@ class Connections:
         self.committed: Callable[[], None] = _nobody_listens
         """Told of each transaction that has written something."""
         self._open()
+        self._opened = True
         self._watch.start()
 
     # --- writing
@@ -277,6 +282,10 @@ class Connections:
             raise StoreError(f"{self.name} is PostgreSQL {server // 10_000}; flowkit needs {_OLDEST // 10_000} or newer.")
 
     def _migrate(self, link: Link, version: int) -> None:
+        if version == 0 and (self.readonly or not self._create):
+            raise StoreError(
+                f"{self.name} has no tables of flowkit, or none that this user may see. Start a run or a worker there first."
+            )
         if self.readonly:
             raise StoreError(f"{self.name} has schema {version}, this flowkit reads {VERSION}. Open it once for writing.")
         for left in reversed(range(_TRIES)):
@@ -296,16 +305,16 @@ class Connections:
     def _connected(self) -> Link:
         if self._closed:
             raise StoreError(f"{self.name} is closed. Open it again.")
-        left = self._retry_at - time.monotonic()
-        if left > 0:
-            raise StoreError(f"{self.name} could not be reached a moment ago; it is tried again in {left:.1f} s.", passing=True)
+        if self._unreachable is not None and time.monotonic() < self._retry_at:
+            raise StoreError(str(self._unreachable), passing=self._unreachable.passing)
         try:
             link = Link(self.place, durability=self._durability, readonly=self.readonly, settings=self.settings)
         except psycopg.Error as error:
             self._pause = min(self.settings.pg_pause_most, max(self.settings.pg_pause, self._pause * 2))
             self._retry_at = time.monotonic() + self._pause * random.uniform(0.5, 1.0)
-            raise unconnected(error, self.name) from error
-        self._pause = 0.0
+            self._unreachable = unconnected(error, self.name, opened=self._opened)
+            raise self._unreachable from error
+        self._pause, self._unreachable = 0.0, None
         with self._lock:
             self._links.append(link)
         return link

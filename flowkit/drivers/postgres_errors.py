@@ -63,16 +63,24 @@ def translated(error: psycopg.Error, name: str, outcome: Outcome = "no") -> Flow
     return StoreError(f"{name} cannot be reached ({text}). Work goes on by itself when it can.", outcome=outcome, passing=True)
 
 
-def unconnected(error: psycopg.Error, name: str) -> StoreError:
+def unconnected(error: psycopg.Error, name: str, *, opened: bool) -> StoreError:
     """Why there is no connection, in one line that says what to do. The client library gives no state here, only text."""
-    text = _line(error)
+    text = _line(error).removeprefix("connection failed: ")
+    if text.count(_FATAL) == 1:  # of several hosts each may have refused for a reason of its own
+        text = text.partition(_FATAL)[2]
     hint = next((hint for said, hint in _REFUSED.items() if said in text), None)
     if hint is None:
-        return StoreError(f"{name} cannot be reached ({text}). Work goes on by itself when it can.", passing=True)
-    return StoreError(f"{name}: the server refused the connection ({text}). {hint}", passing=hint == _HINTS[_NO_ROOM])
+        advice = "Work goes on by itself when it can." if opened else "Check the address, and that the server takes connections."
+        return StoreError(f"{name} cannot be reached ({text}). {advice}", passing=True)
+    return StoreError(f"{name}: the server refused the connection ({text}). {hint}", passing=hint in _PASSING)
 
+
+_FATAL = "FATAL: "
+_CLOSED = "Work goes on once it takes connections: ALTER DATABASE … ALLOW_CONNECTIONS true."
+_PASSING = (_HINTS[_NO_ROOM], _CLOSED)
 
 _REFUSED = {
+    "not currently accepting connections": _CLOSED,
     "password": _HINTS["28"],
     "authentication": _HINTS["28"],
     "pg_hba.conf": "Let this host and user in, in the server's pg_hba.conf.",

@@ -58,6 +58,19 @@ def _conflicting(sql: str) -> str:
     return f"{sql.replace('INSERT OR REPLACE', 'INSERT')} ON CONFLICT ({key}) DO UPDATE SET {renewed}"
 
 
+@cache
+def _numbered(sql: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """A text with named values as the server itself wants it, and their names in order.
+
+    The client library does this, too, but anew for each use of a text as long as that of a group.
+    """
+    names = tuple(dict.fromkeys(name.decode() for name in _NAMED.findall(sql)))
+    return _NAMED.sub(lambda found: b"$%d" % (names.index(found[1].decode()) + 1), sql), names
+
+
+_NAMED = re.compile(rb"%\((\w+)\)s")
+
+
 class Hand:
     """One connection while it is used. `begins` is told how many statements are about to begin."""
 
@@ -90,4 +103,7 @@ class Hand:
     def own(self, sql: bytes, values: Sequence[Any] | dict[str, Any] | None = None) -> psycopg.Cursor[tuple[Any, ...]]:
         """Execute a statement in PostgreSQL's own words, prepared from its first use on."""
         self._begins(1)
-        return self.connection.execute(sql, values, prepare=values is not None)
+        if not isinstance(values, dict):
+            return self.connection.execute(sql, values, prepare=values is not None)
+        text, names = _numbered(sql)
+        return psycopg.RawCursor(self.connection).execute(text, [values[name] for name in names], prepare=True)

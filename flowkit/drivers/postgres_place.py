@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import msgspec
 import psycopg
@@ -35,7 +35,8 @@ def place_of(url: str, connect_seconds: float) -> Place:
             _ = parts.port
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         listen = options.pop("listen", "0").lower()
-        known = conninfo_to_dict(urlunsplit(("postgresql", parts.netloc, parts.path, urlencode(options, quote_via=quote), "")))
+        rest = urlencode(options, quote_via=quote)  # put together by hand: a URL without a host names the local socket
+        known = conninfo_to_dict(f"postgresql://{parts.netloc}{parts.path}{'?' + rest if rest else ''}")
     except (psycopg.ProgrammingError, ValueError) as error:
         raise StoreError(
             f"this is no URL of a PostgreSQL database ({_first_line(error)}). Write postgresql://user@host/name."
@@ -45,7 +46,7 @@ def place_of(url: str, connect_seconds: float) -> Place:
     known.setdefault("connect_timeout", round(connect_seconds))
     known.setdefault("application_name", "flowkit")
     known.setdefault("client_encoding", "utf8")
-    where = f"{known.get('host') or ''}{':' + str(known['port']) if 'port' in known else ''}"
+    where = parts.netloc.rpartition("@")[2] or f"{known.get('host') or ''}{':' + str(known['port']) if 'port' in known else ''}"
     name = f"postgresql://{where}/{known.get('dbname') or ''}"
     return Place(conninfo=make_conninfo("", **known), name=name, listen=listen in _TRUE)
 

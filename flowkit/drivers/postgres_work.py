@@ -13,7 +13,7 @@ from typing import TypeVar
 from flowkit.core.health import Report, decode_reports, encode_reports
 from flowkit.drivers.base import Claim, Claimed, WorkerInfo, WorkerRow
 from flowkit.drivers.postgres_change import UNSPOILT
-from flowkit.drivers.postgres_claim import LIVE, claim_due
+from flowkit.drivers.postgres_claim import LIVE, claim_due, claim_one
 from flowkit.drivers.postgres_connections import Connections
 from flowkit.drivers.postgres_hand import Hand
 from flowkit.drivers.rules import FINAL
@@ -33,12 +33,14 @@ _OF_RUN = ", ".join(f"r.{name}" for name in _CLAIMED)
 
 _CLOCK = "extract(epoch FROM clock_timestamp())"
 
-_LOOK = (
-    b"SELECT (SELECT state FROM workers WHERE id = %(worker)s), "
-    b"EXISTS (SELECT 1 FROM runs WHERE owner = %(worker)s AND wake_at <= %(now)s), "
-    b"(SELECT min(n.wake_at) FROM unnest(%(names)s::text[]) AS w(name) CROSS JOIN LATERAL (SELECT wake_at FROM runs "
-    b"WHERE workflow = w.name AND owner IS NULL AND wake_at IS NOT NULL ORDER BY wake_at LIMIT 1) AS n)"
+_NEXT = (
+    "(SELECT min(n.wake_at) FROM unnest(%(names)s::text[]) AS w(name) CROSS JOIN LATERAL (SELECT wake_at FROM runs "
+    "WHERE workflow = w.name AND owner IS NULL AND wake_at IS NOT NULL ORDER BY wake_at LIMIT 1) AS n)"
 )
+_LOOK = (
+    "SELECT (SELECT state FROM workers WHERE id = %(worker)s), "
+    f"EXISTS (SELECT 1 FROM runs WHERE owner = %(worker)s AND wake_at <= %(now)s), {_NEXT}"
+).encode()
 _OWNED = (
     f"SELECT {_OF_RUN} FROM runs r WHERE r.owner = %(worker)s AND r.updated_at <= %(before)s AND r.seq <> ALL(%(held)s::int8[]) "
     "AND r.workflow = ANY(%(names)s::text[]) ORDER BY r.seq LIMIT %(limit)s"
@@ -49,6 +51,12 @@ _BLOCKED = (
     "WHERE workflow = w.name AND status = 'blocked' AND owner IS NULL AND start_at <= %(now)s AND strpos(i.tried, w.mark) = 0 "
     "ORDER BY seq LIMIT %(limit)s{lock}) AS r LIMIT %(limit)s"
 )
+_SEEK = (
+    f"SELECT (SELECT state FROM workers WHERE id = %(worker)s), EXISTS ({_OWNED}) OR EXISTS ({_BLOCKED.replace('{lock}', '')}), "
+    f"{_NEXT}"
+).encode()
+"""Whether there is anything to adopt, which there hardly ever is."""
+
 _ONE = f"SELECT {CLAIM_COLUMNS} FROM runs WHERE seq = %(run)s AND owner IS NULL FOR UPDATE".encode()
 
 _JOIN = (
@@ -179,30 +187,25 @@ class Work:
     def adopt(self, worker: int, held: Collection[int], workflows: Mapping[str, str], limit: int, now: float) -> Claimed:
         """See `Driver.adopt`."""
         names = list(workflows)
-        owned = {"worker": worker, "before": now - self._adopt_after, "held": list(held), "names": names, "limit": limit}
-        blocked = {"names": names, "marks": [joined((code,)) for code in workflows.values()], "now": now, "limit": limit}
-
-        def find(hand: Hand, lock: str) -> list[Row]:
-            rows = hand.own(f"{_OWNED}{lock}".encode(), owned).fetchall()
-            inner = " FOR UPDATE OF runs SKIP LOCKED" if lock else ""
-            rows += hand.own(_BLOCKED.replace("{lock}", inner).encode(), blocked).fetchall()
-            return rows[: max(limit, 0)]
+        look = {"worker": worker, "names": names, "now": now}
+        owned = {"worker": worker, "before": now - self._adopt_after, "held": list(held), "names": names, "limit": max(limit, 0)}
+        marks = [joined((code,)) for code in workflows.values()]
+        blocked = {"names": names, "marks": marks, "now": now, "limit": max(limit, 0)}
 
         def take(hand: Hand) -> Claimed:
             self._refuse_the_dead(hand, worker)
-            rows = find(hand, " FOR NO KEY UPDATE")
+            rows = hand.own(f"{_OWNED} FOR NO KEY UPDATE".encode(), owned).fetchall()
+            rows += hand.own(_BLOCKED.replace("{lock}", " FOR UPDATE OF runs SKIP LOCKED").encode(), blocked).fetchall()
+            rows = rows[: max(limit, 0)]
             paused = [(row[0],) for row in rows if row[_STATUS] == "paused"]
             if paused:
                 hand.executemany("UPDATE runs SET owner = NULL, wake_at = NULL, request = '' WHERE seq = ?", paused)
             runs = take_runs(hand, worker, [row for row in rows if row[_STATUS] != "paused"], workflows, now)
             return Claimed(runs=runs, next_due=_first(hand, _LOOK, look)[2])
 
-        look = {"worker": worker, "names": names, "now": now}
-        with self._connections.reading() as hand:
-            state, _, next_due = _first(hand, _LOOK, look)
-            if state != "live":
-                raise _fenced(worker)
-            found = find(hand, "")
+        state, found, next_due = self._connections.ask(lambda hand: _first(hand, _SEEK, owned | blocked))
+        if state != "live":
+            raise _fenced(worker)
         return self._clerk(take) if found else Claimed(next_due=next_due)
 
     def take(self, worker: int, run: int, code: str, now: float) -> Claim | None:
@@ -215,7 +218,12 @@ class Work:
                 return None
             return take_runs(hand, worker, [row], {row[_WORKFLOW]: code}, now)[0]
 
-        return self._clerk(take)
+        connections = self._connections
+        claim = connections.commit_one(lambda hand: claim_one(hand, worker, run, code, now), connections.clerk)
+        if claim is None:  # seldom: see why
+            return self._clerk(take)
+        connections.committed()
+        return claim
 
     def lost(self, worker: int, held: Mapping[int, int]) -> Collection[int]:
         """See `Driver.lost`."""

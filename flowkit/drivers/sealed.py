@@ -28,6 +28,7 @@ from flowkit.drivers.base import (
     Log,
     Op,
     Result,
+    RunRow,
     RunView,
     SaveBulk,
     Send,
@@ -156,6 +157,11 @@ class SealedDriver:
         """As `Driver.lines`."""
         found = self.inner.lines(query)
         return [line if line.seq == BOOK else replace(line, text=self._codec.decode(line.text)) for line in found]
+
+    def outcome(self, run: int) -> tuple[RunRow, bytes | None] | None:
+        """As `Driver.outcome`."""
+        found = self.inner.outcome(run)
+        return None if found is None else (found[0], self._open(found[1]))
 
     def body(self, ref: BodyRef) -> bytes | None:
         """As `Driver.body`."""

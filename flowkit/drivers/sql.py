@@ -128,7 +128,7 @@ def body_sum(body: bytes | None) -> int:
 
 def args_sum(args: bytes | None) -> int:
     """The sum of an entry's arguments, in its place above the sum of the rest."""
-    return (body_sum(args) & 0x7FFF_FFFF) << 32
+    return 0 if args is None else (crc32(args) & 0x7FFF_FFFF) << 32
 
 
 def entry_sum(
@@ -158,6 +158,8 @@ def refuse_damaged(what: str) -> NoReturn:
 
 def checked_body(text: str | bytes | None, crc: int, what: str) -> bytes | None:
     """The body behind a column's text. Raises PayloadError if it is not the one that was stored."""
+    if text is None and crc == 0:
+        return None
     body = body_of(text)
     if body_sum(body) != crc:
         refuse_damaged(what)
@@ -184,14 +186,20 @@ def check_owner(run: int, rows: Iterable[Row], what: str) -> None:
 
 def entry_values(run: int, entry: Entry) -> Row:
     """A new entry as `ENTRY_COLUMNS`."""
-    output, error, patch, args = text_of(entry.output), text_of(entry.error), text_of(entry.patch), text_of(entry.args)
-    by_hand = text_of(entry.by_hand)
-    crc = entry_sum(entry.location, entry.kind, output, error, patch, by_hand)
-    size = len(entry.output) if entry.output is not None else 0
+    output = error = patch = args = by_hand = None  # most of them are, and every step comes by here
+    size = args_crc = 0
+    if entry.output is not None:
+        output, size = text_of(entry.output), len(entry.output)
     if entry.error is not None:
+        error = text_of(entry.error)
         size += len(entry.error)
-    args_crc = 0
+    if entry.patch is not None:
+        patch = text_of(entry.patch)
+    if entry.by_hand is not None:
+        by_hand = text_of(entry.by_hand)
+    crc = entry_sum(entry.location, entry.kind, output, error, patch, by_hand)
     if entry.args is not None:
+        args = text_of(entry.args)
         size += len(entry.args)
         args_crc = entry.args_crc or crc32(entry.args)
         crc |= args_sum(entry.args)

@@ -172,6 +172,9 @@ class SQLiteDriver:
     def get(self, run: int | str) -> RunRow | None:
         return self._reads.get(run)
 
+    def outcome(self, run: int) -> tuple[RunRow, bytes | None] | None:
+        return self._reads.outcome(run)
+
     def runs(self, query: RunQuery) -> list[RunRow]:
         return self._reads.runs(query)
 

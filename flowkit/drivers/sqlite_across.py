@@ -16,7 +16,7 @@ from flowkit.drivers.across import Kept, StoreFacts
 from flowkit.drivers.base import RunRow
 from flowkit.drivers.connections import Connections
 from flowkit.drivers.cursors import Executes, Reader
-from flowkit.drivers.sql import ROW_COLUMNS, entry_of, row_of
+from flowkit.drivers.sql import ROW_COLUMNS, entry_of, padded, row_of
 from flowkit.drivers.sqlite_read import HISTORY
 from flowkit.drivers.sqlite_survey import NEXT_WORKFLOW
 from flowkit.drivers.survey import Deed
@@ -27,10 +27,13 @@ DUE_NEXT = (
     f"SELECT {ROW_COLUMNS} FROM runs INDEXED BY runs_due WHERE workflow = ? AND wake_at >= ? AND (wake_at > ? OR seq > ?) "
     "AND owner IS NULL ORDER BY wake_at, seq LIMIT ?"
 )
-OPEN = (
-    f"SELECT {HISTORY} FROM entries INDEXED BY entries_open "
-    "WHERE run = ? AND settled_at IS NULL AND due_at IS NOT NULL ORDER BY due_at LIMIT ?"
+_OPEN = (
+    f"SELECT * FROM (SELECT run, {HISTORY} FROM entries INDEXED BY entries_open "
+    "WHERE run = ? AND settled_at IS NULL AND due_at IS NOT NULL ORDER BY due_at LIMIT ?)"
 )
+_CHUNKS = (1, 10, 50)
+OPEN = {n: " UNION ALL ".join([_OPEN] * n) for n in _CHUNKS}
+"""The first of each of so many runs: each has its limit, and asked one by one they would be most of what a page costs."""
 KEPT = "SELECT rowid, run, id, name, sent_at, sender, key, reply FROM inbox WHERE rowid > ? ORDER BY rowid LIMIT ?"
 _DEED = "SELECT op, at, run, verb, who, result FROM steering"
 DEEDS = (
@@ -61,7 +64,12 @@ class SQLiteAcross:
     def waits(self, runs: Sequence[int], most: int) -> list[tuple[int, Entry]]:
         """See `Across.waits`."""
         with self._connections.reading() as db:
-            return [(run, entry_of(row)) for run in runs for row in db.execute(OPEN, (run, most))]
+            rows = [
+                row
+                for chunk in padded(runs, _CHUNKS)
+                for row in db.execute(OPEN[len(chunk)], [value for run in chunk for value in (run, most)])
+            ]
+        return [(row[0], entry_of(row[1:])) for row in rows]
 
     def kept(self, after: int, limit: int) -> list[Kept]:
         """See `Across.kept`."""

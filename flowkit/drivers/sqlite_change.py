@@ -253,8 +253,10 @@ class Batch:
 
     def execute(self, cursor: Executes) -> None:
         """Write everything, archived entries before new ones. Raises GuardFailed."""
-        _counted(cursor, _STEP, self._steps)
-        _counted(cursor, _TURN, self._turns)
+        if self._steps:
+            _counted(cursor, _STEP, self._steps)
+        if self._turns:
+            _counted(cursor, _TURN, self._turns)
         if self._rest:
             self._execute_rest(cursor)
         if self._adds:
@@ -269,8 +271,6 @@ class Batch:
 
 
 def _counted(cursor: Executes, sql: str, rows: list[Row]) -> None:
-    if not rows:
-        return
     done = cursor.execute(sql, rows[0]) if len(rows) == 1 else cursor.executemany(sql, rows)
     if done.rowcount != len(rows):
         raise GuardFailed(f"{_GUARDS.get(sql, 'a row')} is not there any more ({done.rowcount} of {len(rows)} written)")

@@ -61,6 +61,10 @@ IO_COLUMNS = "input, input_crc, state, state_crc, error, error_crc, failed_entry
 _ROW_WIDTH = ROW_COLUMNS.count(",") + 1
 ROW = f"SELECT {ROW_COLUMNS} FROM runs WHERE seq = ?"
 IO = f"SELECT {IO_COLUMNS} FROM run_io WHERE run = ?"
+_OUTCOME = (
+    f"SELECT {ROW_COLUMNS}, CASE WHEN status = 'completed' THEN output END, "
+    "CASE WHEN status = 'completed' THEN output_crc ELSE 0 END FROM runs LEFT JOIN run_io ON run = seq WHERE seq = ?"
+)
 _FRESH = (
     f"SELECT {ROW_COLUMNS}, {IO_COLUMNS} FROM runs JOIN run_io ON run = seq "
     "WHERE seq = ? AND entries = 0 AND inbox = 0 AND ending = ''"
@@ -128,6 +132,14 @@ class Reads:
         else:
             row = self._connections.one(f"SELECT {ROW_COLUMNS} FROM {AT_ID} WHERE id = ?", (run, run))
         return None if row is None else row_of(row)
+
+    def outcome(self, run: int) -> tuple[RunRow, bytes | None] | None:
+        """See `Driver.outcome`. Raises PayloadError."""
+        found = self._connections.one(_OUTCOME, (run,))
+        if found is None:
+            return None
+        output, crc = found[_ROW_WIDTH:]
+        return row_of(found[:_ROW_WIDTH]), checked_body(output, crc, f"the output of run {run}")
 
     def runs(self, query: RunQuery) -> list[RunRow]:
         """See `Driver.runs`. A search for error text gives what it found in the time of the setting."""

@@ -112,7 +112,7 @@ class Writing:
         while at < len(ops):
             op = ops[at]
             if type(op) is Change:
-                group = [op] if _stands_alone(op) else _group(ops, at)
+                group = _group(ops, at)
                 results += self._changes(group)
                 at += len(group)
                 continue
@@ -139,10 +139,13 @@ class Writing:
     def _changes(self, group: Sequence[Change]) -> list[Result]:
         rows = self._standing(group)
         batch = Batch(self._now)
-        results = [self._change(change, rows.get(change.run), batch) for change in group]
+        results: list[Result] = []
+        for change in group:
+            results.append(self._change(change, rows.get(change.run), batch))
         batch.execute(self._cursor)
-        if len(group) == 1 and isinstance(results[0], Done):
-            self._after_alone(group[0], results[0])
+        first, result = group[0], results[0]
+        if (first.op or first.sends) and isinstance(result, Done):
+            self._after_alone(first, result)
         return results
 
     def _standing(self, group: Sequence[Change]) -> dict[int, Standing]:
@@ -150,7 +153,7 @@ class Writing:
             row = self._cursor.execute(_ONE, (group[0].run,)).fetchone()
             return {} if row is None else {group[0].run: Standing(*row)}
         found: dict[int, Standing] = {}
-        for chunk in padded((change.run for change in group), _SIZES):
+        for chunk in padded([change.run for change in group], _SIZES):
             for row in self._cursor.execute(_MANY[len(chunk)], chunk):
                 found[row[0]] = Standing(*row)
         return found
@@ -203,7 +206,7 @@ class Writing:
             row = self._cursor.execute("SELECT value FROM meta WHERE key = 'retention'").fetchone()
             self._days = days = json.loads(row[0]) if row else {}
         workflow = ""
-        if any("/" in name for name in days):  # asked only where it matters: every run that ends comes by here
+        if days and any("/" in name for name in days):  # asked only where it matters: every run that ends comes by here
             workflow = self._cursor.execute("SELECT workflow FROM runs WHERE seq = ?", (run,)).fetchone()[0]
         return expiry(days, status, workflow, self._now)
 
@@ -353,16 +356,16 @@ def _awaited(waiting: str) -> Sequence[str]:
     return (waiting,) if waiting == "*" else names_of(waiting)
 
 
-def _stands_alone(change: Change) -> bool:
-    return bool(change.sends or change.bump or change.op)
-
-
 def _group(ops: Sequence[Op], at: int) -> list[Change]:
-    """The longest group of plain Changes of different runs from `at` on."""
+    """The Change at `at`, and if it is a plain one the plain ones of other runs that follow it at once."""
     group: list[Change] = []
     runs: set[int] = set()
     for op in islice(ops, at, None):
-        if type(op) is not Change or _stands_alone(op) or op.run in runs:
+        if type(op) is not Change or op.run in runs:
+            break
+        if op.sends or op.bump or op.op:  # what follows may depend on what it does
+            if not group:
+                group.append(op)
             break
         runs.add(op.run)
         group.append(op)

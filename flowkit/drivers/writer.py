@@ -25,7 +25,7 @@ from flowkit.core.fields import OwnLog, own_log
 from flowkit.drivers.backlog import Backlog
 from flowkit.drivers.base import Driver, GuardFailed, Op, Result
 from flowkit.drivers.forks import this_process
-from flowkit.drivers.group import Batch, Collector, Item, Outcome, Sink, rank, stirs
+from flowkit.drivers.group import RANK, Batch, Collector, Item, Outcome, Sink, stir
 from flowkit.drivers.repeated import settled
 from flowkit.errors import StoreBusy, StoreError
 from flowkit.settings import Settings
@@ -61,16 +61,12 @@ class Writer:
         self._work: deque[Batch] = deque()
         self._busy = False
         self._closed = False
-        self._healthy = True
+        self.healthy = True
+        """False from a write that failed until one succeeds: no body should start meanwhile."""
         self._last: float | None = None
         self._turns: SimpleQueue[bool] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._pid = this_process()
-
-    @property
-    def healthy(self) -> bool:
-        """False from a write that failed until one succeeds: no body should start meanwhile."""
-        return self._healthy
 
     @property
     def idle(self) -> bool:
@@ -88,7 +84,7 @@ class Writer:
         """
         with self._lock:
             if not self._busy:
-                self._healthy = True
+                self.healthy = True
 
     @property
     def pending(self) -> int:
@@ -107,11 +103,13 @@ class Writer:
             GuardFailed: `op` contradicts the store. StoreBusy, StoreError: after `patience_seconds`, unless `patient`;
             `outcome` says whether it may have been written.
         """
-        self._refuse_after_fork()
+        if self._pid != this_process():
+            self._refuse_after_fork()
         deadline = None if patient else time.monotonic() + self._patience
         item = Item(op, deadline, None, None)
         with self._lock:
-            self._refuse()
+            if self._closed or self._last is not None:
+                self._refuse()
             leads = not self._busy
             if leads:
                 self._busy = True
@@ -124,7 +122,11 @@ class Writer:
             self._lead(item)
         if item.lock is not None:
             self._follow(item)
-        return _result(item)
+        outcome = item.outcome
+        if isinstance(outcome, BaseException):
+            raise outcome
+        assert outcome is not None
+        return outcome
 
     def write_many(self, ops: Sequence[Op]) -> list[Result]:
         """Write `ops` in as few groups as may be, and return once all are durable; a result for each.
@@ -149,10 +151,12 @@ class Writer:
         """Have `op` written by the writer's thread; `sink` hears of it. Never blocks, and never gives up: while there is no
         room for `op`, it is the caller's task that waits, for what `sink` will hear.
         """
-        self._refuse_after_fork()
+        if self._pid != this_process():
+            self._refuse_after_fork()
         item = Item(op, None, sink, token)
         with self._lock:
-            self._refuse()
+            if self._closed or self._last is not None:
+                self._refuse()
             self._pending.add(item)
             if self._busy:
                 return
@@ -177,7 +181,7 @@ class Writer:
             self._closed = True
             thread = self._thread
         end = time.monotonic() + self._patience
-        while self._busy and self._healthy and time.monotonic() < end:
+        while self._busy and self.healthy and time.monotonic() < end:
             time.sleep(self._closing_poll)
         if thread is not None:
             self._turns.put(False)
@@ -189,13 +193,12 @@ class Writer:
     def _refuse(self) -> None:
         if self._closed:
             raise StoreError("this handle is closed. Open the database again.")
-        if self._last is not None and not self._healthy and time.monotonic() >= self._last:
+        if self._last is not None and not self.healthy and time.monotonic() >= self._last:
             raise StoreError("the handle is being closed, and the database does not answer.")
 
     def _refuse_after_fork(self) -> None:
-        """Before any lock: another thread of the parent may have held it at the fork."""
-        if self._pid != this_process():
-            raise StoreError("this handle was opened before fork(). Open the database again in the child process.")
+        """Asked for before any lock: another thread of the parent may have held it at the fork."""
+        raise StoreError("this handle was opened before fork(). Open the database again in the child process.")
 
     def _lead(self, item: Item) -> None:
         """One group in this thread. What is left over, a failed batch above all, goes to the writer's thread."""
@@ -248,14 +251,15 @@ class Writer:
             if not items:
                 self._busy = False
                 return None
-        items.sort(key=rank)
+        items.sort(key=RANK)
         return Batch(items)
 
     def _try(self, batch: Batch) -> bool:
         """Give `batch` to the driver once; False if the store failed and the batch must be given again."""
         began = 0.0 if self._told is None else time.perf_counter()
+        ops = [item.op for item in batch.items]
         try:
-            results = self._driver.write([item.op for item in batch.items], self._clock.now())
+            results = self._driver.write(ops, self._clock.now())
             if batch.unknown:
                 results = [settled(self._driver, item.op, result) for item, result in zip(batch.items, results, strict=True)]
         except GuardFailed as error:
@@ -268,16 +272,16 @@ class Writer:
         except BaseException as error:  # a simulated crash, an interrupted thread: nothing is known, nobody may wait
             self._answer(batch.items, [error] * len(batch.items))
         else:
-            self._healthy = True
+            self.healthy = True
             if self._told is not None:
-                self._told([item.op for item in batch.items], results, time.perf_counter() - began)
+                self._told(ops, results, time.perf_counter() - began)
             self._answer(batch.items, results)
-            if any(map(stirs, (item.op for item in batch.items), results)):
+            if stir(ops, results):
                 self._driver.nudge()
         return True
 
     def _halve(self, batch: Batch, error: Exception) -> None:
-        self._healthy = True
+        self.healthy = True
         if len(batch.items) == 1:
             self._answer(batch.items, [error])
             return
@@ -288,7 +292,7 @@ class Writer:
 
     def _keep(self, batch: Batch, error: StoreError) -> None:
         """The store failed. Answer those whose patience is over; an unknown outcome keeps the batch as it is."""
-        self._healthy = False
+        self.healthy = False
         batch.unknown = batch.unknown or error.outcome == "unknown"
         now = time.monotonic()
         last = self._last is not None and now >= self._last
@@ -325,7 +329,8 @@ class Writer:
                 first, last = first or item, item
         for sink, told in sinks.values():
             self._tell(sink, told)
-        self._wake(first)
+        if first is not None:
+            self._wake(first)
 
     def _tell(self, sink: Sink, outcomes: list[tuple[object, Outcome]]) -> None:
         try:
@@ -381,11 +386,3 @@ class Writer:
                 "the handle was closed while the database did not answer.", outcome="unknown" if batch.unknown else "no"
             )
             self._answer(batch.items, [error] * len(batch.items))
-
-
-def _result(item: Item) -> Result:
-    outcome = item.outcome
-    if isinstance(outcome, BaseException):
-        raise outcome
-    assert outcome is not None
-    return outcome

@@ -79,9 +79,10 @@ def rollback_names(rollback: Callable[..., Any], binder: ArgumentBinder) -> tupl
     if not callable(rollback):
         raise TypeError(f"rollback is a function, not {rollback!r}")
     try:
-        parameters = list(inspect.signature(rollback).parameters.values())
+        signature = inspect.signature(rollback)
     except (TypeError, ValueError):  # a builtin that does not tell: it gets the output
         return ()
+    parameters = list(signature.parameters.values())
     named = [p for p in parameters if p.kind not in _VARIADIC]
     positional = [p for p in named if p.kind is not inspect.Parameter.KEYWORD_ONLY]
     if not parameters:
@@ -94,4 +95,11 @@ def rollback_names(rollback: Callable[..., Any], binder: ArgumentBinder) -> tupl
             f"rollback {getattr(rollback, '__name__', rollback)!r} takes {', '.join(unknown)}, which the step does not have "
             f"(it has: {has}). The first parameter gets the step's output, the others its arguments by name."
         )
+    try:
+        signature.bind(None, **dict.fromkeys(wanted))
+    except TypeError as error:
+        raise TypeError(
+            f"rollback {getattr(rollback, '__name__', rollback)!r} cannot be called with the step's output first and its "
+            f"arguments by name: {error}."
+        ) from error
     return wanted

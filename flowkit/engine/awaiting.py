@@ -17,9 +17,8 @@ from flowkit.engine.commits import Final
 from flowkit.engine.offload import run_pooled
 from flowkit.engine.passes import Pass, Waiter
 from flowkit.engine.ports import BodyCall, Ended, Group, live_body, refusal_of
-from flowkit.engine.recorder import ChangeRefused
 from flowkit.engine.scope import BodyScope, Scope, Strand, current
-from flowkit.errors import Fenced, ScopeClosed
+from flowkit.errors import ScopeClosed
 
 __all__ = ["AWAITING", "AwaitingPort", "arun_in_scope"]
 
@@ -98,38 +97,44 @@ class AwaitingPort:
         running = scope.running
         if running.journal.frozen:
             raise scope.frontier()
-        await self._commit(running, final)
+        try:
+            await running.commits.acommit(final)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # the store's or the engine's: the pass knows what it means for the run
+            raise running.not_committed(error) from None
+        if running.reports:
+            running.deliver_reports()
         if scope.strand.stop is not None:
             raise scope.strand.stop
 
     async def _commit(self, running: Pass, final: Final | None = None) -> None:
+        """As `commit`, for what waits or parks, and looks by itself whether it is stopped."""
         try:
             await running.commits.acommit(final)
-        except Fenced as error:
-            running.end(ScopeClosed(str(error)))
-            raise ScopeClosed(str(error)) from None
         except asyncio.CancelledError:
             raise
-        except ChangeRefused as error:
-            raise running.refused_by_store(error) from None
-        except ScopeClosed:
-            raise
-        except BaseException as error:  # not the run's own failure: the worker decides what becomes of it
-            running.crash(error)
-            raise ScopeClosed(str(error)) from None
+        except BaseException as error:  # the store's or the engine's: the pass knows what it means for the run
+            raise running.not_committed(error) from None
         running.deliver_reports()
 
     async def body(self, scope: Scope, call: BodyCall) -> Outcome[Any] | TimedOut:
         running = scope.running
-        if (verdict := running.verdicts.pop(call.location, None)) is not None:
+        if running.verdicts and (verdict := running.verdicts.pop(call.location, None)) is not None:
             return verdict
+        if scope.strand.stop is not None or running.refusing is not None or not running.recorder.healthy:
+            await self._hold_back(scope, call)
+        if call.awaits:
+            return await self._inline(scope, call)
+        return await self._pooled(scope, call)
+
+    async def _hold_back(self, scope: Scope, call: BodyCall) -> None:
+        """Raise what keeps the body from beginning, if anything does; a store that fails only puts it off."""
+        running = scope.running
         while (refusal := refusal_of(scope, call)) is None and not running.recorder.healthy:  # noqa: ASYNC110  no loop is told
             await asyncio.sleep(running.host.settings.red_poll)
         if refusal is not None:
             raise refusal
-        if call.awaits:
-            return await self._inline(scope, call)
-        return await self._pooled(scope, call)
 
     async def _inline(self, scope: Scope, call: BodyCall) -> Outcome[Any] | TimedOut:
         running = scope.running

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 if TYPE_CHECKING:
     from flowkit.settings import Settings
 
@@ -22,43 +24,19 @@ Verdict = Literal["ended", "timeout", "stopped"]
 """How a body ended: by itself, at its timeout, or because its scope did."""
 
 
-class LiveBody:
+class LiveBody(msgspec.Struct, eq=False, kw_only=True):
     """A body that runs now. `interrupt` is called once, from the watchdog's or another thread, if it must end."""
 
-    __slots__ = (
-        "_lock",
-        "at_most_once",
-        "deadline",
-        "interrupt",
-        "location",
-        "record",
-        "record_at",
-        "run",
-        "stopping",
-        "verdict",
-    )
-
-    def __init__(
-        self,
-        *,
-        deadline: float | None,
-        record_at: float | None,
-        record: Callable[[], None] | None,
-        interrupt: Callable[[Verdict], None],
-        location: str = "",
-        at_most_once: bool = False,
-        run: str = "",
-    ) -> None:
-        self.run = run
-        self.location = location
-        self.at_most_once = at_most_once
-        self.deadline = deadline
-        self.record_at = record_at
-        self.record = record
-        self.interrupt = interrupt
-        self.verdict: Verdict | None = None
-        self.stopping: threading.Event | None = None
-        self._lock = threading.Lock()
+    deadline: float | None
+    record_at: float | None
+    record: Callable[[], None] | None
+    interrupt: Callable[[Verdict], None]
+    location: str = ""
+    at_most_once: bool = False
+    run: str = ""
+    verdict: Verdict | None = None
+    stopping: threading.Event | None = None
+    _lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
 
     def end(self, verdict: Verdict) -> bool:
         """Whether this call ended the body; False if it had ended before."""
@@ -112,6 +90,8 @@ class Watchdog:
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._work = threading.Event()
+        self._looks = False
+        """As the event says, without asking it: every body comes by here."""
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -119,7 +99,7 @@ class Watchdog:
         """Watch `body` until `leave` with the number returned."""
         number = next(self._numbers)
         self._live[number] = body  # one dictionary store: atomic, so the hot path takes no lock
-        if not self._work.is_set():
+        if not self._looks:
             self._wake()
         return number
 
@@ -138,6 +118,7 @@ class Watchdog:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, name="flowkit-watchdog", daemon=True)
                 self._thread.start()
+        self._looks = True
         self._work.set()
 
     def _watch(self) -> None:
@@ -149,7 +130,9 @@ class Watchdog:
             idle = 0 if bodies else idle + 1
             if idle > self._idle_ticks:
                 self._work.clear()
+                self._looks = False  # after the event: a body that enters in between must find the thread asleep, or wake it
                 if self._live:  # entered between the look and the clear
+                    self._looks = True
                     self._work.set()
             self._look(bodies, time.monotonic())
 

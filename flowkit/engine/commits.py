@@ -74,7 +74,7 @@ class Commits:
             self._land(turn, answer)
             if isinstance(answer, BaseException):
                 raise answer
-            if final is not None and isinstance(answer, Written):
+            if isinstance(answer, Written) and (final is not None or self.landed >= ticket):
                 return
 
     async def acommit(self, final: Final | None = None) -> None:
@@ -100,7 +100,7 @@ class Commits:
             said = await done
             if isinstance(said, BaseException):
                 raise said
-            if final is not None and isinstance(said, Written):
+            if isinstance(said, Written) and (final is not None or self.landed >= ticket):
                 return
 
     def _turn(self, ticket: int, final: Final | None) -> Change | Future[None] | None:

@@ -28,7 +28,7 @@ from flowkit.core.outcome import TimedOut, Wake, decisive, merge_wakes, sooner
 from flowkit.core.trial import Trial
 from flowkit.engine.bodies import Watchdog
 from flowkit.engine.commits import Commits, Final
-from flowkit.engine.recorder import Recorder, Written
+from flowkit.engine.recorder import ChangeRefused, Recorder, Written
 from flowkit.engine.scope import Strand
 from flowkit.engine.source import caller
 from flowkit.engine.standin import StandIn
@@ -76,7 +76,6 @@ class RunFacts:
     pass_number: int
     tags: tuple[str, ...]
     input: bytes
-    first_pass: bool = False
 
 
 class Waiter:
@@ -121,6 +120,8 @@ class Pass:
     ) -> None:
         self.host = host
         self.stand_in = host.stand_in if stand_in is None else stand_in
+        self.looks_ahead = frozen and trial is not None and not collects and stand_in is not None
+        """Whether this pass of a check goes on where the stand-in answers, though nothing of that is recorded."""
         self._asks = False
         self._asked = False
         self.facts = facts
@@ -135,7 +136,8 @@ class Pass:
         """Where the strands of a frozen pass ended: what a forward pass would perform next, with its ``file:line``."""
         self.mail = mail if mail is not None else Mail()
         self.state = state if state is not None else RunState(None, ())
-        self._reports: deque[tuple[int, object]] = deque()
+        self.reports: deque[tuple[int, object]] = deque()
+        """What the hooks are to be told, each with the version of the ledger from which on it is durable."""
         self.inbox_heard = self.mail.number
         self.verdicts: dict[str, TimedOut] = dict(verdicts or {})
         self.abandoned = abandon
@@ -282,20 +284,20 @@ class Pass:
 
     def report_after(self, event: object) -> None:
         """Tell the hooks of `event` once everything staged so far is durable."""
-        self._reports.append((self.ledger.version, event))
+        self.reports.append((self.ledger.version, event))
 
     def deliver_reports(self) -> None:
         """Tell the hooks what has become durable."""
-        while self._reports and self._reports[0][0] <= self.commits.landed:
+        while self.reports and self.reports[0][0] <= self.commits.landed:
             try:
-                _, event = self._reports.popleft()
+                _, event = self.reports.popleft()
             except IndexError:  # another strand took it
                 return
             self.report(event)
 
     def forget_reports(self) -> None:
         """What is not durable yet is not going to be: nobody is told of it."""
-        self._reports.clear()
+        self.reports.clear()
 
     def commit_in_background(self) -> None:
         """Have what is staged written soon, without waiting."""
@@ -332,6 +334,19 @@ class Pass:
         self.condemn(refusal)
         return refusal
 
+    def not_committed(self, error: BaseException) -> BaseException:
+        """A commit ended with `error`: what the strand that asked for it is to raise."""
+        match error:
+            case Fenced():
+                self.end(ScopeClosed(str(error)))
+            case ChangeRefused():
+                return self.refused_by_store(error)
+            case ScopeClosed():
+                return error
+            case _:  # not the run's own failure: the worker decides what becomes of it
+                self.crash(error)
+        return ScopeClosed(str(error))
+
     def refuse(self, signal: BaseException) -> None:
         """Nothing new begins; bodies under way may end and be recorded."""
         with self.lock:
@@ -351,14 +366,16 @@ class Pass:
         with self.ledger.lock, self.lock:  # in this order: code that stages may come here, or pass its history
             if whole and self.ended is None:
                 self.ended = signal
-            strands = (strand or self.root).tree()
-            fresh = [each for each in strands if each.stop is None]
+            strands, fresh, waiters = (strand or self.root).tree(), [], []
             for each in strands:
-                each.stop = each.stop or signal
+                if each.stop is None:
+                    each.stop = signal
+                    fresh.append(each)
                 self.rests(each)
             _toll(strands)
-            waiters = [waiter for waiter in self.waiters if waiter.strand in strands]
-            self.waiters = [waiter for waiter in self.waiters if waiter not in waiters]
+            if self.waiters:
+                waiters = [waiter for waiter in self.waiters if waiter.strand in strands]
+                self.waiters = [waiter for waiter in self.waiters if waiter not in waiters]
         for each in fresh:  # none is cancelled twice: it may be cleaning up
             if (body := each.body) is not None and body.stop("stopped"):
                 continue

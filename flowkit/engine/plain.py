@@ -18,9 +18,8 @@ from flowkit.engine.commits import Final
 from flowkit.engine.offload import run_looped, run_pooled
 from flowkit.engine.passes import Pass, Waiter
 from flowkit.engine.ports import BodyCall, Ended, Group, live_body, refusal_of, run_body
-from flowkit.engine.recorder import ChangeRefused
 from flowkit.engine.scope import Scope, Strand, current, wrong_colour
-from flowkit.errors import Fenced, ScopeClosed
+from flowkit.errors import ScopeClosed
 
 __all__ = ["PLAIN", "PlainPort", "run_in_scope"]
 
@@ -95,42 +94,41 @@ class PlainPort:
         running = scope.running
         if running.journal.frozen:
             raise scope.frontier()
-        self._commit(running, final)
+        try:
+            running.commits.commit(final)
+        except BaseException as error:  # the store's or the engine's: the pass knows what it means for the run
+            raise running.not_committed(error) from None
+        if running.reports:
+            running.deliver_reports()
         if scope.strand.stop is not None:
             raise scope.strand.stop
 
     def _commit(self, running: Pass, final: Final | None = None) -> None:
+        """As `commit`, for what waits or parks, and looks by itself whether it is stopped."""
         try:
             running.commits.commit(final)
-        except Fenced as error:
-            running.end(ScopeClosed(str(error)))
-            raise ScopeClosed(str(error)) from None
-        except ChangeRefused as error:
-            raise running.refused_by_store(error) from None
-        except ScopeClosed:
-            raise
-        except BaseException as error:  # not the run's own failure: the worker decides what becomes of it
-            running.crash(error)
-            raise ScopeClosed(str(error)) from None
+        except BaseException as error:  # the store's or the engine's: the pass knows what it means for the run
+            raise running.not_committed(error) from None
         running.deliver_reports()
 
     async def body(self, scope: Scope, call: BodyCall) -> Outcome[Any] | TimedOut:
         running = scope.running
-        if (verdict := running.verdicts.pop(call.location, None)) is not None:
+        if running.verdicts and (verdict := running.verdicts.pop(call.location, None)) is not None:
             return verdict
-        if (refusal := self._refusal(scope, call)) is not None:
-            raise refusal
+        if scope.strand.stop is not None or running.refusing is not None or not running.recorder.healthy:
+            self._hold_back(scope, call)
         if call.awaits:
             return self._waited(scope, call, run_looped)
         if scope.strand.parent is None:
             return self._inline(scope, call)
         return self._waited(scope, call, run_pooled)
 
-    def _refusal(self, scope: Scope, call: BodyCall) -> BaseException | None:
-        """What keeps the body from beginning; a store that fails only puts it off."""
+    def _hold_back(self, scope: Scope, call: BodyCall) -> None:
+        """Raise what keeps the body from beginning, if anything does; a store that fails only puts it off."""
         while (refusal := refusal_of(scope, call)) is None and not scope.running.recorder.healthy:
             time.sleep(scope.running.host.settings.red_poll)
-        return refusal
+        if refusal is not None:
+            raise refusal
 
     def _inline(self, scope: Scope, call: BodyCall) -> Outcome[Any]:
         running = scope.running

@@ -11,60 +11,40 @@ from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from typing import Any, Protocol
 
+import msgspec
+
 from flowkit.core.line import Part
 from flowkit.core.outcome import Done, Failed, Outcome, TimedOut, Wake
 from flowkit.engine.bodies import LiveBody, Verdict
 from flowkit.engine.commits import Final
 from flowkit.engine.passes import Pass
 from flowkit.engine.scope import BodyScope, Scope, current
+from flowkit.engine.state import StateBox
 from flowkit.errors import Evicted, ScopeClosed
 
 __all__ = ["BodyCall", "Ended", "Group", "Port", "live_body", "refusal_of", "run_body"]
 
 
-class BodyCall:
-    """A body to run: a step's or a handler's (`part`). `state` is the box behind `run_state()`, filled if the body asks.
+class BodyCall(msgspec.Struct, eq=False, kw_only=True):
+    """A body to run: a step's or a handler's (`part`). `state` is the box behind `run_state()`, there once the body has asked.
 
     `location` is its own among those that run; `step` that of the step's entry, which began at `since`.
     """
 
-    __slots__ = (
-        "args", "at_most_once", "attempt", "awaits", "function", "kwargs", "location", "name", "part", "record", "since", "state",
-        "step", "timeout",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        *,
-        name: str,
-        location: str,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        awaits: bool,
-        timeout: float | None,
-        record: Callable[[], None] | None,
-        state: Any,
-        at_most_once: bool = False,
-        attempt: int = 0,
-        since: float = 0.0,
-        part: Part = "step",
-        step: str | None = None,
-    ) -> None:
-        self.name = name
-        self.attempt = attempt
-        self.since = since
-        self.part: Part = part
-        self.step = location if step is None else step
-        self.at_most_once = at_most_once
-        self.location = location
-        self.function = function
-        self.args = args
-        self.kwargs = kwargs
-        self.awaits = awaits
-        self.timeout = timeout
-        self.record = record
-        self.state = state
+    name: str
+    location: str
+    step: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    awaits: bool
+    timeout: float | None
+    record: Callable[[], None] | None
+    state: StateBox | None = None
+    at_most_once: bool = False
+    attempt: int = 0
+    since: float = 0.0
+    part: Part = "step"
 
 
 Ended = tuple[str, Outcome[Any]]

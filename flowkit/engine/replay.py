@@ -10,10 +10,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Protocol, TypeVar
 
+import msgspec
+
 from flowkit.core import divergence
 from flowkit.core.entry import Entry
 from flowkit.core.origin import origin_of
-from flowkit.core.outcome import Done, Failed, Outcome, unwrap
+from flowkit.core.outcome import Done, Failed, Outcome
 from flowkit.core.trial import Skipped
 from flowkit.engine.awaiting import AWAITING
 from flowkit.engine.plain import PLAIN
@@ -22,22 +24,19 @@ from flowkit.engine.scope import Frontier, Scope
 from flowkit.engine.source import caller
 from flowkit.errors import HistoryDiverged, PayloadError
 
-__all__ = ["Call", "Primitive", "acall", "call", "drive", "promise", "promised"]
+__all__ = ["Call", "Primitive", "acall", "call", "drive", "promise"]
 
 T = TypeVar("T")
 R = TypeVar("R", covariant=True)
 
 
-class Call:
-    """One call of a primitive: where it stands, and what history has there."""
+class Call(msgspec.Struct, eq=False):
+    """One call of a primitive: where it stands, and what history has there. `where` gives its ``file:line``."""
 
-    __slots__ = ("entry", "location", "scope", "where")
-
-    def __init__(self, scope: Scope, location: str, entry: Entry | None, where: Callable[[], str]) -> None:
-        self.scope = scope
-        self.location = location
-        self.entry = entry
-        self.where = where
+    scope: Scope
+    location: str
+    entry: Entry | None
+    where: Callable[[], str]
 
     def open(self, kind: str, status: str, **fields: Any) -> Entry:
         """The entry that history has here, or a new one, staged."""
@@ -102,13 +101,17 @@ def call(primitive: Primitive[T], scope: Scope, where: Callable[[], str] = calle
         return _recall(primitive, scope, entry)
     scope.visits.busy = location
     try:
-        return unwrap(drive(_perform(primitive, Call(scope, location, entry, where), PLAIN)))
+        outcome = drive(_perform(primitive, Call(scope, location, entry, where), PLAIN))
     finally:
         scope.visits.busy = None
+    if isinstance(outcome, Done):
+        return outcome.value
+    raise outcome.error
 
 
-async def acall(primitive: Primitive[T], scope: Scope, where: Callable[[], str] = caller) -> T:
-    """As `call`, for async code."""
+async def acall(primitive: Primitive[T], scope: Scope, where: Callable[[], str], promise: int) -> T:
+    """As `call`, for async code. `promise` is the number of the call, which is kept now."""
+    scope.promised.pop(promise, None)
     try:
         location, entry = scope.claim(primitive.kind, primitive.name, primitive.explicit, where)
     except Skipped:
@@ -122,26 +125,18 @@ async def acall(primitive: Primitive[T], scope: Scope, where: Callable[[], str] 
         raise _cancelled(scope, location, where) from None
     finally:
         scope.returns()
-    return unwrap(outcome)
+    if isinstance(outcome, Done):
+        return outcome.value
+    raise outcome.error
 
 
 def promise(primitive: Primitive[T], scope: Scope) -> Coroutine[Any, Any, T]:
-    """An async call of a primitive, to be awaited."""
+    """An async call of a primitive, to be awaited; a scope that ends with one that was not awaited names it."""
     source = caller(2)
-    return promised(scope, primitive.name, source, lambda: acall(primitive, scope, lambda: source))
-
-
-def promised(scope: Scope, name: str, source: str, begin: Callable[[], Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, T]:
-    """An async call that has been made and not been awaited yet; a scope that ends with one of these names it."""
-    key = scope.next_promise()
-
-    async def keep() -> T:
-        scope.promised.pop(key, None)
-        return await begin()
-
-    kept = keep()
-    scope.promised[key] = (kept, name, source)
-    return kept
+    scope.promises = number = scope.promises + 1
+    made = acall(primitive, scope, lambda: source, number)
+    scope.promised[number] = (made, primitive.name, source)
+    return made
 
 
 def drive(work: Coroutine[Any, Any, T]) -> T:
@@ -172,7 +167,7 @@ async def _perform(primitive: Primitive[T], call: Call, port: Port) -> Outcome[T
         return _recalled(primitive, scope, entry)
     if running.journal.frozen and primitive.frontier != "never":
         return await _look(primitive, call, port)
-    if entry is None or primitive.frontier == "always":
+    if scope.strand.on_news is not None and (entry is None or primitive.frontier == "always"):
         scope.strand.passes_history()
     stand_in = running.stand_in
     if stand_in is not None and (outcome := await stand_in.perform(primitive, call, port)) is not None:
@@ -185,6 +180,8 @@ async def _look(primitive: Primitive[T], call: Call, port: Port) -> Outcome[T]:
     """What a frozen pass does where a forward pass would perform: look into recorded scopes, or end the strand here."""
     running = call.scope.running
     if call.entry is None or primitive.frontier == "always":
+        if running.looks_ahead and (foretold := await _foretold(primitive, call, port)) is not None:
+            return foretold
         running.frontiers[call.location] = call.where()
         raise call.scope.frontier()
     try:
@@ -196,6 +193,17 @@ async def _look(primitive: Primitive[T], call: Call, port: Port) -> Outcome[T]:
             running.frontiers[call.location] = call.where()
         call.scope.strand.stop = outcome.error  # a bare except in user code must not let it go on past this
     return outcome
+
+
+async def _foretold(primitive: Primitive[T], call: Call, port: Port) -> Outcome[T] | None:
+    """What a stand-in would answer here, if it needs nobody for that."""
+    stand_in = call.scope.running.stand_in
+    if stand_in is None:
+        return None
+    try:
+        return await stand_in.perform(primitive, call, port)
+    except Frontier:
+        return None
 
 
 def _recall(primitive: Primitive[T], scope: Scope, entry: Entry) -> T:

@@ -23,6 +23,7 @@ from flowkit.core.origin import origin_in_chain
 from flowkit.core.outcome import Failed, Outcome
 from flowkit.engine.bodies import LiveBody
 from flowkit.engine.source import caller
+from flowkit.engine.state import StateBox
 from flowkit.errors import HistoryDiverged, HistoryFull, NotInRun, Parked, ScopeClosed, Suspended, WrongColour
 
 if TYPE_CHECKING:
@@ -88,23 +89,21 @@ class Strand:
 class Scope:
     """A place where names are unique, as one pass visits it."""
 
-    __slots__ = ("_promises", "checkpointed", "over", "promised", "quiet", "said", "strand", "visits")
+    __slots__ = ("checkpointed", "over", "promised", "promises", "quiet", "running", "said", "strand", "visits")
 
     def __init__(self, strand: Strand, path: str = ROOT, *, checkpointed: bool = False) -> None:
         self.strand = strand
+        self.running = strand.running
+        """The pass around this scope."""
         self.visits: Visits = strand.running.journal.visit(path)
         self.checkpointed = checkpointed
-        self._promises = 0
+        self.promises = 0
+        """How many async calls have been made here."""
         self.promised: dict[int, tuple[Coroutine[Any, Any, Any], str, str]] = {}
         self.quiet: asyncio.Event | None = None
         self.over = False
         self.said = 0
         """How many log records its code has made."""
-
-    @property
-    def running(self) -> Pass:
-        """The pass around this scope."""
-        return self.strand.running
 
     @property
     def path(self) -> str:
@@ -121,44 +120,43 @@ class Scope:
         Raises:
             HistoryDiverged, Suspended: this pass or strand is over.
         """
-        self._check(name, where)
+        running, visits = self.running, self.visits
+        if visits.busy is not None or self.strand.stop is not None or running.refusing is not None or self.over:
+            raise self._refusal(name, where)
         try:
-            return self.strand.running.journal.claim(self.visits, kind, name, explicit, where)
+            return running.journal.claim(visits, kind, name, explicit, where)
         except HistoryDiverged as error:
-            self.strand.running.condemn(error)
+            running.condemn(error)
             raise
 
     def claim_block(self, name: str, explicit: bool, where: Callable[[], str] = caller) -> str:
         """The location of an attempt block."""
-        self._check(name, where)
+        running, visits = self.running, self.visits
+        if visits.busy is not None or self.strand.stop is not None or running.refusing is not None or self.over:
+            raise self._refusal(name, where)
         try:
-            return self.strand.running.journal.claim_block(self.visits, name, explicit, where)
+            return running.journal.claim_block(visits, name, explicit, where)
         except HistoryDiverged as error:
-            self.strand.running.condemn(error)
+            running.condemn(error)
             raise
 
-    def _check(self, name: str, where: Callable[[], str]) -> None:
-        strand = self.strand
-        if strand.stop is not None:
-            raise _again(strand.stop)
-        if strand.running.refusing is not None:
-            raise _again(strand.running.refusing)
-        if self.over or self.visits.busy is not None:
-            raise self._out_of_turn(name, where())
-
-    def _out_of_turn(self, name: str, source: str) -> HistoryDiverged:
-        """The error of a call while another is under way, or after the scope's end."""
-        running, busy = self.strand.running, self.visits.busy
+    def _refusal(self, name: str, where: Callable[[], str]) -> BaseException:
+        """Why no call may be made: the strand or the pass is over, or it comes while another is under way or after the scope's
+        end.
+        """
+        running, busy = self.running, self.visits.busy
+        if (stop := self.strand.stop or running.refusing) is not None:
+            return _again(stop)
         if busy is None:
-            error = divergence.too_late(running.ledger, self.path, name, source)
+            error = divergence.too_late(running.ledger, self.path, name, where())
         else:
-            error = divergence.in_progress(running.ledger, self.path, busy, name, source)
+            error = divergence.in_progress(running.ledger, self.path, busy, name, where())
         running.condemn(error)
         return error
 
     def open(self, location: str, kind: str, status: str, source: str, **fields: Any) -> Entry:
         """A new entry at `location`, staged: it is written with the next commit."""
-        running = self.strand.running
+        running = self.running
         if "created_at" not in fields:
             fields["created_at"] = running.recorder.now()
         ledger = running.ledger
@@ -173,35 +171,28 @@ class Scope:
                 ledger.run_id, f"{live:,}", source, extra={"step": location},
             )  # fmt: skip
         with ledger.lock:  # numbers become durable in their order
-            return self.stage(
-                Entry(
-                    seq=ledger.next_seq(),
-                    location=location,
-                    kind=kind,
-                    status=status,
-                    parent=ledger.parent_of(location),
-                    source=source,
-                    **fields,
-                )
-            )
+            parent = ledger.parent_of(location) if self.visits.path else 0
+            entry = Entry(
+                seq=ledger.next_seq(), location=location, kind=kind, status=status, parent=parent, source=source, **fields
+            )  # fmt: skip
+            return entry if running.journal.frozen else ledger.stage(entry, self.strand)
 
     def finish(self, location: str, kind: str, status: str, source: str, **fields: Any) -> Entry:
         """A new entry at `location` with its final outcome, staged. In a frozen pass this is where the scope ends."""
-        self.passes_history()
-        running = self.strand.running
+        running = self.running
+        if running.journal.frozen or self.strand.on_news is not None:
+            self.passes_history()
         settled_at = running.ledger.settle_instant(running.recorder.now())
         return self.open(location, kind, status, source, settled_at=settled_at, **fields)
 
     def stage(self, entry: Entry) -> Entry:
         """Have the entry written with the next commit; in a frozen pass, nothing."""
-        if self.strand.running.journal.frozen:
-            return entry
-        return self.strand.running.ledger.stage(entry, self.strand)
+        return entry if self.running.journal.frozen else self.running.ledger.stage(entry, self.strand)
 
     def settle(self, entry: Entry, status: str, **fields: Any) -> Entry:
         """Stage the entry's final outcome. In a frozen pass this is where the scope ends."""
         self.passes_history()
-        running = self.strand.running
+        running = self.running
         settled_at = running.ledger.settle_instant(running.recorder.now())
         return self.stage(
             msgspec.structs.replace(entry, status=status, settled_at=settled_at, due_at=fields.pop("due_at", None), **fields)
@@ -209,7 +200,7 @@ class Scope:
 
     def passes_history(self) -> None:
         """What this scope does now is new. A frozen pass ends here."""
-        if self.strand.running.journal.frozen:
+        if self.running.journal.frozen:
             raise self.frontier()
         self.strand.passes_history()
 
@@ -256,11 +247,6 @@ class Scope:
             return Failed(error)
         return outcome
 
-    def next_promise(self) -> int:
-        """A key for an async call that has been made."""
-        self._promises += 1
-        return self._promises
-
     def returns(self) -> None:
         """The call in progress is over."""
         self.visits.busy = None
@@ -278,15 +264,12 @@ class Scope:
             raise divergence.never_awaited(self.running.ledger, self.path, name, source)
 
 
-class BodyScope:
+class BodyScope(msgspec.Struct, eq=False):
     """Stands for the current scope inside a step's body, where primitives are refused and steps are plain calls."""
 
-    __slots__ = ("call", "live", "scope")
-
-    def __init__(self, scope: Scope, live: LiveBody, call: BodyCall) -> None:
-        self.scope = scope
-        self.live = live
-        self.call = call
+    scope: Scope
+    live: LiveBody
+    call: BodyCall
 
     @property
     def name(self) -> str:
@@ -294,8 +277,10 @@ class BodyScope:
         return self.call.name
 
     @property
-    def state(self) -> Any:
-        """The box behind `run_state()`."""
+    def state(self) -> StateBox:
+        """The box behind `run_state()`, made when the body first asks for it."""
+        if self.call.state is None:
+            self.call.state = StateBox(self.scope.running.state)
         return self.call.state
 
 

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from functools import lru_cache
 from types import FrameType
 
-__all__ = ["PACKAGE", "branches_at", "caller", "place_of", "shown_path"]
+__all__ = ["PACKAGE", "branches_at", "caller", "named_by_type", "place_of", "shown_path"]
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 """The folder of flowkit itself: its frames are never the user's."""
@@ -35,9 +35,15 @@ def caller(depth: int = 1) -> str:
 
 
 def place_of(function: object) -> str:
-    """``file:line`` where a function is defined, or its repr."""
+    """``file:line`` where a function is defined; of what has no code, the name of it or of its type."""
     code = getattr(function, "__code__", None)
-    return repr(function) if code is None else f"{shown_path(code.co_filename)}:{code.co_firstlineno}"
+    return named_by_type(function) if code is None else f"{shown_path(code.co_filename)}:{code.co_firstlineno}"
+
+
+def named_by_type(function: object) -> str:
+    """A callable without code of its own: a repr may hold an address, which is another in each process, or raise."""
+    called = function if hasattr(function, "__qualname__") else type(function)
+    return f"{called.__module__}.{getattr(called, '__qualname__', '')}"
 
 
 @lru_cache(maxsize=1024)

@@ -89,6 +89,8 @@ class RunState:
 
     def latest(self) -> float:
         """The instant of the newest commit in the base: what comes now is newer, whatever the clock says."""
+        if not self.base:
+            return 0.0
         return max((kept.at for kept in _folded(self.base, ()).values()), default=0.0)
 
     def rebase(self, gone: Iterable[Entry], live: Iterable[Entry]) -> bytes:

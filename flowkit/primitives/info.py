@@ -63,7 +63,7 @@ def run_state() -> MutableMapping[str, Any]:
     """
     body = current_body()
     if body is not None:
-        return body.state.open()  # type: ignore[no-any-return]  # BodyScope holds it for engine and primitives alike
+        return body.state.open()
     inside = in_run() is not None
     raise NotInRun(
         f"run_state() was called {'in workflow code' if inside else 'outside a run'}, {caller()}. State is for step bodies, "

@@ -26,7 +26,6 @@ from flowkit.engine.failures import chosen_delay, error_line, info_bytes, record
 from flowkit.engine.ports import BodyCall, Port
 from flowkit.engine.replay import Call
 from flowkit.engine.scope import Scope
-from flowkit.engine.state import StateBox
 from flowkit.errors import (
     CriticalError,
     ErrorInfo,
@@ -72,7 +71,7 @@ _args_coder = coder()
 class StepCall:
     """One call of a step."""
 
-    __slots__ = ("_passed", "_recorded", "args", "kwargs", "name", "plan")
+    __slots__ = ("_passed", "_recorded", "args", "explicit", "kwargs", "name", "plan")
 
     kind: ClassVar[str] = "step"
     frontier: ClassVar[str] = "always"
@@ -80,14 +79,11 @@ class StepCall:
     def __init__(self, plan: StepPlan, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         self.plan = plan
         self.name = plan.name
+        self.explicit = plan.explicit
         self.args = args
         self.kwargs = kwargs
         self._recorded: dict[str, Any] = {}
         self._passed: tuple[tuple[Any, ...], Mapping[str, Any]] = (args, kwargs)
-
-    @property
-    def explicit(self) -> bool:
-        return self.plan.explicit
 
     def recall(self, scope: Scope, entry: Entry) -> Any:
         if entry.args_crc and ("#" in entry.location or scope.running.journal.begins_numbers(entry.location)):
@@ -109,27 +105,29 @@ class StepCall:
             return Failed(missing)
         if plan.at_most_once and _running(call.entry) and call.location not in running.verdicts:
             return await self._fail(call, port, self._interrupted(call))
-        try:
-            self._passed = self.passed(call.entry)
-        except (PayloadError, TypeError) as unfit:  # arguments changed by hand, for code that has changed since
-            return await self._fail(call, port, unfit)
         if call.entry is None:
             self._recorded = self.recorded_args()  # before the body, which may change what it was given
+        else:
+            try:
+                self._passed = self.passed(call.entry)
+            except (PayloadError, TypeError) as unfit:  # arguments changed by hand, for code that has changed since
+                return await self._fail(call, port, unfit)
         while True:
+            number = 1
             if call.entry is not None:
                 await self._wait_for_retry(call, port)
-            number = _finished_attempts(call.entry) + 1
+                number = _finished_attempts(call.entry) + 1
             started = running.recorder.now()
             dying = running.host.record_after is not None and running.ledger.crashes >= _CRASHES_BEFORE_INTENT
             if plan.at_most_once or dying:
                 self._note_start(call, number, started)
                 await port.commit(scope)
-            state = StateBox(running.state)
-            outcome = await port.body(scope, self._body(call, number, started, state))
+            body = self._body(call, number, started)
+            outcome = await port.body(scope, body)
             error: BaseException
             match outcome:
                 case Done(value=value):
-                    return await self._succeed(call, port, value, number, started, state)
+                    return await self._succeed(call, port, value, number, started, body)
                 case TimedOut(timeout=limit):
                     error = StepTimeout(
                         f"step {plan.name!r} ran longer than its timeout of {limit:g} s", name=plan.name, attempts=number,
@@ -144,7 +142,7 @@ class StepCall:
 
     # --- one attempt ------------------------------------------------------------------------------------------------
 
-    def _body(self, call: Call, number: int, started: float, state: StateBox) -> BodyCall:
+    def _body(self, call: Call, number: int, started: float) -> BodyCall:
         plan = self.plan
 
         def record() -> None:
@@ -156,8 +154,8 @@ class StepCall:
             running.commit_in_background()
 
         return BodyCall(
-            name=plan.name, location=call.location, function=plan.function, args=self._passed[0], kwargs=self._passed[1],
-            awaits=plan.awaits, timeout=plan.timeout, record=record, state=state, at_most_once=plan.at_most_once,
+            name=plan.name, location=call.location, step=call.location, function=plan.function, args=self._passed[0],
+            kwargs=self._passed[1], awaits=plan.awaits, timeout=plan.timeout, record=record, at_most_once=plan.at_most_once,
             attempt=number, since=started if call.entry is None else call.entry.created_at,
         )  # fmt: skip
 
@@ -185,12 +183,12 @@ class StepCall:
             msgspec.structs.replace(call.entry, status="running", attempts=number, started_at=started, due_at=None)
         )
 
-    async def _succeed(self, call: Call, port: Port, value: Any, number: int, started: float, state: StateBox) -> Outcome[Any]:
+    async def _succeed(self, call: Call, port: Port, value: Any, number: int, started: float, body: BodyCall) -> Outcome[Any]:
         plan, running = self.plan, call.scope.running
         limit = running.host.max_payload
         try:
             output = plan.returns.encode(value, limit=limit)
-            patch = state.patch(limit)
+            patch = None if body.state is None else body.state.patch(limit)
         except PayloadError as error:
             return await self._fail(call, port, error, number)
         fields: dict[str, Any] = {"attempts": number, "output": output, "started_at": started}

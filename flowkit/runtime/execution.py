@@ -19,6 +19,7 @@ from flowkit.core import divergence
 from flowkit.core.change import Change, Finish
 from flowkit.core.entry import FailedAttempt
 from flowkit.core.events import RunError
+from flowkit.core.fields import OwnLog
 from flowkit.core.ledger import Ledger
 from flowkit.core.mail import Mail
 from flowkit.core.origin import origin_in_chain, origin_of
@@ -56,7 +57,6 @@ class Execution:
     ) -> None:  # fmt: skip
         self.house = house
         self.claim = claim
-        self.log = house.logger.of(run=claim.id, workflow=claim.workflow)
         self.workflow = workflow
         self.code = code
         self.recorder = recorder
@@ -76,6 +76,11 @@ class Execution:
         self.failure = Place()  # what lists show of the run once it is rolled back
         self._deadline: Deadline | None = None
         self._fate: Literal["", "expired", "concludes"] = ""  # what has taken the run out of its pass, once and for good
+
+    @property
+    def log(self) -> OwnLog:
+        """flowkit's own log, for what is to be said of this run: of most there is nothing."""
+        return self.house.logger.of(run=self.claim.id, workflow=self.claim.workflow)
 
     # --- starting and ending ----------------------------------------------------------------------------------------
 
@@ -254,7 +259,7 @@ class Execution:
         self._view = view
         self.ending = row.ending or "failed"
         self._handler_failures = list(view.handler_failures)
-        self._fence = fence_of(view, self.house.driver, self.log)
+        self._fence = None if view.fork is None else fence_of(view, self.house.driver, self.log)
         self._hooked = self._fence is None  # a hook of a fork has effects, and nobody was asked for them
         self._state = RunState(view.state, view.entries)
         self._ledger = Ledger(

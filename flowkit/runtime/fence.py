@@ -34,6 +34,8 @@ from flowkit.primitives.step import StepCall
 
 __all__ = ["Fence", "fence_of", "is_fork"]
 
+_TOGETHER = 200
+"""How many entries that the original has answered are written at once."""
 _args = coder()
 _read_version = msgspec.json.Decoder(VersionAnswer)
 
@@ -145,15 +147,22 @@ class Fence:
         if isinstance(primitive, StepCall) and primitive.plan.rollback is not None and was.rollback:
             fields["rollback"] = "owes"
         with running.ledger.lock:
-            entry = call.finish(was.kind, was.status if failed else "completed", **fields)
+            entry = _settle(call, was, was.status if failed else "completed", **fields)
             if was.patch is not None:
                 running.state.current()  # it takes patches only once it is known
                 running.state.apply(was.patch)
         running.progress(call.location, was.attempts)
-        await port.commit(call.scope)
+        await self._keep(call, port)
         if failed:
             return Failed(recorded_failure(entry, "send" if was.kind == "send" else "step"))
         return Done(primitive.recall(call.scope, entry))
+
+    async def _keep(self, call: Call, port: Port) -> None:
+        """Answers are kept many at a time. One that a crash loses is given again, and whatever is asked for, begun or sent
+        after it is written with it.
+        """
+        if call.scope.running.ledger.staged >= _TOGETHER:
+            await port.commit(call.scope)
 
     # --- what waits, and what only decides ---------------------------------------------------------------------------
 
@@ -170,9 +179,9 @@ class Fence:
 
     async def _received(self, primitive: Receive, call: Call, port: Port, was: Entry) -> Outcome[Any]:
         status = "failed" if was.error is not None else "completed"
-        entry = call.finish("message", status, output=was.output, error=was.error, by_hand=was.by_hand)
+        entry = _settle(call, was, status, output=was.output, error=was.error, by_hand=was.by_hand)
         call.scope.running.progress(call.location, 0)
-        await port.commit(call.scope)
+        await self._keep(call, port)
         if was.error is not None:
             return Failed(recorded_failure(entry, "message"))
         return Done(primitive.recall(call.scope, entry))
@@ -181,7 +190,7 @@ class Fence:
         was = (await self._original(port)).get(call.location)
         if was is None or not can_answer(was, "sleep"):
             return None
-        call.finish("sleep", "completed", due_at=was.due_at)
+        _settle(call, was, "completed", due_at=was.due_at)
         return Done(None)
 
     async def _version(self, primitive: Version, call: Call, port: Port) -> Outcome[int] | None:
@@ -233,8 +242,14 @@ class Fence:
         """The original's entries by location; none once it is gone. What they carry of a person's word allows nothing here."""
         known = self._known
         if known is None:
-            known = self._known = await port.blocking(self._load)
+            known = await port.blocking(self.read_original)
         return known
+
+    def read_original(self) -> Mapping[str, Entry]:
+        """Read it now, once for all."""
+        if self._known is None:
+            self._known = self._load()
+        return self._known
 
     def _load(self) -> Mapping[str, Entry]:
         try:
@@ -247,6 +262,13 @@ class Fence:
 
     def _args_of(self, run: int, entry: Entry) -> bytes | None:
         return self._driver.body(BodyRef(run=run, field="args", entry=entry.seq))
+
+
+def _settle(call: Call, was: Entry, status: str, **fields: Any) -> Entry:
+    """The entry with what `was` came to; in the pass of a check only as it would be recorded."""
+    if call.scope.running.looks_ahead:
+        return msgspec.structs.replace(was, status=status)
+    return call.finish(was.kind, status, **fields)
 
 
 def _as_asked(was: Entry, primitive: Receive) -> Entry:

@@ -61,7 +61,7 @@ class StoreRecorder:
         self._run = run
         self._driver = driver
         self._writer = writer
-        self._clock = clock
+        self.now = clock.now
         self._sink = sink
         self._lease = lease
         self._retry = retry
@@ -70,14 +70,13 @@ class StoreRecorder:
     def healthy(self) -> bool:
         return self._writer.healthy and self._lease.holds
 
-    def now(self) -> float:
-        return self._clock.now()
-
     def write(self, change: Change) -> Answer:
         try:
             result = self._writer.write(change, patient=True)
         except Exception as error:  # what no driver foresaw concerns this Change alone, too: its run must say so
             raise _translated(error) from error
+        if type(result) is Done:
+            return Written(result.inbox, result.status, result.request)
         return _answer(change, result)
 
     def submit(self, change: Change, landed: Callable[[Answer | BaseException], None]) -> None:

@@ -31,7 +31,7 @@ __all__ = ["Reporter", "file_report", "forerunners", "origin_of", "source_key", 
 CRASHES = 3
 """Of so many deaths of workers in a row under one run, a crash loop is made."""
 
-_BY_TIME: tuple[Kind, ...] = ("import", "starting", "start", "store", "loop")
+_BY_TIME: tuple[Kind, ...] = ("import", "starting", "start", "loop")
 _BY_PASS: tuple[Kind, ...] = ("crash", "misfit")
 
 
@@ -93,10 +93,14 @@ class Reporter:
         self._written = False
         self._renew_at = 0.0
         self._inherits = bool(origin)
+        self._inherits_until: float | None = None
+        self._look_back_at = 0.0
 
     def joined(self, worker: int) -> None:
         """The worker has this number from now on."""
         with self._lock:
+            if self._inherits_until is None:  # who was dead by then seems to live for a lease at most
+                self._inherits_until = time.monotonic() + self._house.driver.limits.lease
             before, self._sick.worker = self._sick.worker, worker
             moved, self._written, self._dirty = self._written, False, bool(self._sick)
         if moved:
@@ -167,26 +171,42 @@ class Reporter:
                 )
         if not self._house.writer.healthy and "store" not in self._new:
             self.failed("", Trouble("store", "StoreError", "a write did not land, and is tried again"))
+        bad, away = set[Kind](), False
         if self._sick:
             with self._lock:
                 bad = {*self._new, *(("loop",) if blocked is not None else ())}
                 self._new.clear()
                 self._dirty |= self._sick.went_well([kind for kind in _BY_TIME if kind not in bad])
                 self._dirty |= self._sick.fade(_BY_PASS, self._house.clock.now())
-        self.flush()
+                away = self._sick.ails("store")
+                self._dirty |= away
+        landed = self.flush()
+        if away:
+            self._weigh_the_store(well=landed and "store" not in bad)
 
-    def flush(self) -> None:
-        """Bring the store up to date, if there is anything new or it is time to say it again."""
+    def _weigh_the_store(self, *, well: bool) -> None:
+        """That a report lands is the success that counts: claims may fail more seldom than this process looks at itself."""
+        with self._lock:
+            ended = well and self._sick.went_well(("store",))
+            if not well:
+                self._sick.relapsed("store")
+            self._dirty |= ended
+        if ended:
+            self.flush()
+
+    def flush(self) -> bool:
+        """Bring the store up to date, if there is anything new or it is time to say it again; whether it is up to date."""
         with self._lock:
             due = self._dirty or (bool(self._sick) and time.monotonic() >= self._renew_at)
             if not due or not self._sick.worker or not (self._sick or self._written):
-                return
+                return True
             reports, self._dirty = self._sick.reports(), False
         landed = self._put(source_key(self._sick.source, self._sick.worker), reports)
         with self._lock:
             self._dirty |= not landed
             self._written = bool(reports) if landed else True
             self._renew_at = time.monotonic() + self._house.settings.report_renew
+        return landed
 
     def close(self) -> None:
         """The worker leaves in order: what was wrong with it alone ends with it."""
@@ -207,12 +227,19 @@ class Reporter:
         return True
 
     def _inherit(self) -> None:
-        """Take over what was reported by the dead of the same origin."""
+        """Take over what was reported by the dead of the same origin, as soon as they are known to be."""
+        now = time.monotonic()
+        if now < self._look_back_at:
+            return
+        self._look_back_at = now + self._house.settings.succession
         try:
-            old = forerunners(self._house.driver, self._sick.origin, self._house.clock.now())
+            found = forerunners(self._house.driver, self._sick.origin, self._house.clock.now())
         except FlowkitError:
             return  # the store's trouble is told of by whoever claims; it is asked again
-        self._inherits = False
+        self._inherits = self._inherits_until is not None and now <= self._inherits_until
+        old = [each for each in found if each.worker != self._sick.worker]
+        if not old:
+            return
         with self._lock:
             self._sick.inherit(each for each in old if each.outlives)
             self._dirty |= bool(self._sick)

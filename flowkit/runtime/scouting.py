@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from flowkit.definitions.parsing import parsed
 from flowkit.registry import is_yours, split_app
 
 __all__ = ["files_of", "workflows_in_files"]
@@ -35,7 +36,7 @@ def workflows_in_files(files: Iterable[str]) -> list[str]:
     for file in files:
         try:
             text = Path(file).read_bytes()
-            tree = ast.parse(text) if len(text) <= _LARGEST else None
+            tree = parsed(text) if len(text) <= _LARGEST else None
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         found.update(_names(tree) if tree is not None else ())

@@ -13,13 +13,15 @@ from typing import Any
 
 import msgspec
 
+from flowkit.codec import snapshot
+from flowkit.core.location import MAX_NAME, check_version
 from flowkit.definitions import Workflow
-from flowkit.definitions.manifest import manifest_of, read_manifest
+from flowkit.definitions.manifest import Manifest, manifest_of, read_manifest
 from flowkit.drivers.base import Driver, WorkerInfo
-from flowkit.errors import FlowkitError
+from flowkit.errors import ErrorInfo, InvalidName
 from flowkit.registry import project_code
 
-__all__ = ["UNVERSIONED", "Announcer", "Rollout", "Serving", "read_serving", "worker_info"]
+__all__ = ["UNVERSIONED", "Announcer", "Rollout", "Serving", "read_serving", "version_given", "worker_info"]
 
 
 def worker_info(kind: str = "worker", info: str = "{}") -> WorkerInfo:
@@ -41,6 +43,20 @@ class Rollout(msgspec.Struct, frozen=True):
 
 
 UNVERSIONED = Rollout()
+
+
+def version_given(version: str | None, source: str, environ: Mapping[str, str]) -> str | None:
+    """The version that `source` gave, else ``$FLOWKIT_VERSION``; None if neither does.
+
+    Raises:
+        InvalidName: it is empty, too long, or holds control characters; the text names where it came from.
+    """
+    if version is None:
+        version, source = environ.get("FLOWKIT_VERSION"), "environment FLOWKIT_VERSION"
+    try:
+        return None if version is None else check_version(version)
+    except InvalidName as error:
+        raise InvalidName(f"{error} ({source}); it is text of 1 to {MAX_NAME} characters, such as 2.4") from None
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +91,7 @@ class Announcer:
         self._code = project_code(sources)
         self._mine = Serving(code=self._code, generation=generation, version=rollout.version, drains_older=rollout.drains_older)
         self._told = ""
+        self._left_out: set[str] = set()
 
     def serving(self, workflows: Iterable[str]) -> Serving:
         """What is told while these are served."""
@@ -93,29 +110,37 @@ class Announcer:
         """What stands in the worker's row."""
         return msgspec.json.encode(self.serving(workflows)).decode()
 
-    def tell(self, worker: int, workflows: Mapping[str, Workflow[..., Any]], now: float) -> None:
-        """Bring the store up to date, if anything is new.
+    def tell(self, worker: int, workflows: Mapping[str, Workflow[..., Any]], now: float) -> dict[str, ErrorInfo]:
+        """Bring the store up to date, if anything is new; the workflows whose code could not be described, and why, each once.
 
         Raises:
-            Fenced: the worker was declared dead. StoreError: it is to be told again. What the user's functions raise when they
-            are looked at passes through once; they are left alone then.
+            Fenced: the worker was declared dead. StoreError: it is to be told again.
         """
         info = self.info(workflows)
         if info == self._told:
-            return
+            return {}
         self._driver.beat(worker, now, info)
-        try:
-            self._publish(workflows, now)
-        except FlowkitError:
-            raise
-        except Exception:  # a callable of the user's, whose repr may do anything: it would do so every time
-            self._told = info
-            raise
+        failed = self._publish(workflows, now)
         self._told = info
+        return failed
 
-    def _publish(self, workflows: Mapping[str, Workflow[..., Any]], now: float) -> None:
+    def _publish(self, workflows: Mapping[str, Workflow[..., Any]], now: float) -> dict[str, ErrorInfo]:
         """Once per code: whoever comes second finds it there."""
         known = read_manifest(self._driver.manifest(self._code))
-        new = [workflow for name, workflow in workflows.items() if name not in known.workflows]
-        if new:
-            self._driver.publish(self._code, known.also(manifest_of(new)).encode(), now)
+        new = [workflow for name, workflow in workflows.items() if name not in known.workflows and name not in self._left_out]
+        described, failed = _described(new)
+        self._left_out |= failed.keys()
+        if described.workflows:
+            self._driver.publish(self._code, known.also(described).encode(), now)
+        return failed
+
+
+def _described(workflows: Iterable[Workflow[..., Any]]) -> tuple[Manifest, dict[str, ErrorInfo]]:
+    """What these workflows consist of, without those that cannot be looked at: the user's objects may do anything then."""
+    described, failed = Manifest(), dict[str, ErrorInfo]()
+    for workflow in workflows:
+        try:
+            described = described.also(manifest_of([workflow]))
+        except Exception as error:  # of the user's, such as a property of a body
+            failed[workflow.name] = snapshot(error)
+    return described, failed

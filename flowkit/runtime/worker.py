@@ -57,6 +57,7 @@ class Worker:
         self._hungry = False
         self._was_full = False
         self._gentle_until = 0.0
+        self._away = ""
         self._stop = threading.Event()
         self._gone = threading.Event()
         self._next_look = 0.0
@@ -178,15 +179,27 @@ class Worker:
                     self._join_anew()
                     dead = False
                 self._claim_and_wait()
+                self._store_answers()
             except Fenced:
                 dead = True
             except StoreError as error:
-                self.reporter.store_failed(error)
-                self.house.logger.warning("flowkit: the worker could not reach the store, and tries again: %s", error)
+                self._store_failed(error)
                 self._stop.wait(self._settings.poll)
             except Exception:  # a defect here must not leave a worker that claims nothing and says nothing
                 self.house.logger.exception("flowkit: the worker's claim failed, and is tried again")
                 self._stop.wait(self._settings.poll)
+
+    def _store_failed(self, error: StoreError) -> None:
+        """It is logged once for as long as it lasts, and when it is over: an outage of a night is two lines, not 30,000."""
+        self.reporter.store_failed(error)
+        tell = self.house.logger.debug if str(error) == self._away else self.house.logger.warning
+        self._away = str(error)
+        tell("flowkit: the worker could not reach the store, and tries again: %s", error)
+
+    def _store_answers(self) -> None:
+        if self._away:
+            self.house.logger.warning("flowkit: the store answers again")
+        self._away = ""
 
     def _claim_and_wait(self) -> None:
         free = self._room() if self._store_takes_writes() else 0
@@ -286,11 +299,18 @@ class Worker:
     def tell(self) -> None:
         """Say what is served. Whatever comes of it, the lease is kept."""
         try:
-            self._announcer.tell(self._id, self._workflows(), self.house.clock.now())
+            left_out = self._announcer.tell(self._id, self._workflows(), self.house.clock.now())
         except (Fenced, StoreError) as error:
             self.house.logger.debug("flowkit: what this worker serves could not be told, and is told again: %s", error)
-        except Exception as error:  # it looks at the user's functions; their runs are served all the same
-            self.house.logger.warning("flowkit: the code could not be described, so renamed steps will not be known: %s", error)
+        except Exception:  # a defect here must not end the takeovers
+            self.house.logger.exception("flowkit: what this worker serves could not be told, and is told again")
+        else:
+            for name, why in left_out.items():  # its runs are served all the same
+                self.house.logger.warning(
+                    "flowkit: the code of workflow %r could not be described, so its renamed steps will not be known: %s",
+                    name,
+                    why,
+                )
 
     def tick(self) -> None:
         """Report how the workflows fare, and leave if a worker that joined later takes this one's place."""

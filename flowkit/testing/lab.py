@@ -24,7 +24,7 @@ from flowkit.codec import rebuild
 from flowkit.core.entry import Message
 from flowkit.core.fork import asked_line
 from flowkit.core.run import TERMINAL
-from flowkit.definitions import OnError, Workflow
+from flowkit.definitions import OnError, Workflow, known_workflows
 from flowkit.drivers import open_driver
 from flowkit.drivers.base import Driver, RunRow, Send, Start, Started, Verb
 from flowkit.drivers.memory import MemoryDriver
@@ -202,15 +202,16 @@ class Lab:
     # --- passes -----------------------------------------------------------------------------------------------------
 
     def run_once(self, id: str, *, workflow: Workflow[..., Any] | None = None) -> Pass:
-        """Exactly one pass of the run, due or not; `workflow` is other code for it, kept from now on.
+        """Exactly one pass of the run, due or not, but none before a delayed start; `workflow` is other code, kept from now on.
 
         Raises:
             SimulatedCrash: a write that `crash_at` chose was reached.
+            RunConflict: another worker has the run in hand.
         """
         row = self._row(id)
         if workflow is not None:
             self._code[id] = workflow
-        if row.status in TERMINAL or row.status == "paused":
+        if self._is_delayed(row) or row.status in TERMINAL or row.status == "paused":
             return self._report(row)
         if row.status == "blocked" and not isinstance(self._recorded(id), HistoryDiverged):
             return self._report(row)
@@ -269,7 +270,7 @@ class Lab:
         done.wait()
         if execution.fatal is not None:
             if isinstance(execution.fatal, SimulatedCrash):
-                self._crashed()
+                self.crash()
             raise execution.fatal
 
     def call(self, work: Any) -> Any:
@@ -277,12 +278,13 @@ class Lab:
         try:
             return work()
         except SimulatedCrash:
-            self._crashed()
+            self.crash()
             raise
 
-    def _crashed(self) -> None:
-        """The process died in a write: its run counts a crash, and everything else is forgotten."""
-        self.crash()
+    def _is_delayed(self, row: RunRow) -> bool:
+        """Whether its start was asked for later than now. A clock that was set back delays nobody."""
+        start_at = row.wake_at
+        return row.passes == 0 and start_at is not None and start_at > max(self.clock.now(), row.created_at)
 
     def _row(self, id: str) -> RunRow:
         run = self.client.get(id)
@@ -292,6 +294,7 @@ class Lab:
 
     def _workflow(self, row: RunRow) -> Workflow[..., Any]:
         made = self._code.get(row.id) or next((w for w in self._code.values() if w.name == row.workflow), None)
+        made = made or known_workflows().get(row.workflow)
         if made is None:
             raise RunConflict(f"this Lab has no code for workflow {row.workflow!r}: give run_once(…, workflow=…)")
         return made

@@ -11,7 +11,7 @@ from flowkit.client.livecode import Cause, CodeState, LoadError, Pending, Source
 from ..urls import with_query
 from .states import Part, Piece, Sentence, marked, pieces
 from .times import length
-from .values import shown
+from .values import key_of, shown
 
 __all__ = ["Banner", "CauseView", "Edit", "banner_of", "causes_of"]
 
@@ -26,8 +26,12 @@ class Edit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CauseView:
-    """Why some runs do not fit, and what to write where. `imports` is an import line that the lines need besides."""
+    """Why some runs do not fit, and what to write where. `imports` is an import line that the lines need besides.
 
+    `key` tells it from the others, whatever their number and order.
+    """
+
+    key: str
     title: str
     said: tuple[Piece, ...]
     edits: tuple[Edit, ...]
@@ -138,6 +142,7 @@ def _cause(cause: Cause) -> CauseView:
     runs = "1 run" if cause.runs == 1 else f"{cause.runs:,} runs"
     advice, imports = _apart(cause.advice)
     return CauseView(
+        key=key_of(cause.workflow, cause.location, cause.recorded, cause.made, cause.source, *cause.lines),
         title=f"{runs} of {shown(cause.workflow)}",
         said=pieces(_said(cause), 0.0), edits=_edits(cause),
         imports=shown(imports), advice=pieces(marked(advice), 0.0),

@@ -23,6 +23,7 @@ _ANY = "*"
 class KeptView:
     """A message in an inbox. `why` says why it is still there; `answer`: its sender waits for one."""
 
+    place: int
     name: str
     sent: Stamp | None
     sender: str
@@ -65,8 +66,9 @@ def why_kept(run: RunRow, name: str) -> str:
 def kept_view(message: Kept, run: RunRow, now: float) -> KeptView:
     """A message, and the run in whose inbox it is."""
     return KeptView(
-        name=shown(message.name), sent=stamp(message.sent_at, now), sender=shown(message.sender), key=shown(message.key or ""),
-        answer=message.reply, why=why_kept(run, message.name), run=shown(run.id), run_href=run_url(run.id, "messages"),
+        place=message.place, name=shown(message.name), sent=stamp(message.sent_at, now), sender=shown(message.sender),
+        key=shown(message.key or ""), answer=message.reply, why=why_kept(run, message.name),
+        run=shown(run.id), run_href=run_url(run.id, "messages"),
         state=run_state(run), workflow=shown(run.workflow),
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from ..urls import run_url, with_query
 from .banner import Edit
 from .states import Part, Piece, Sentence, marked, pieces
 from .times import Stamp, stamp
-from .values import shown
+from .values import key_of, shown
 
 __all__ = ["Chosen", "ReplayView", "replay_view"]
 
@@ -83,8 +83,9 @@ class PlaceView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingView:
-    """Runs with one verdict for one cause. `more` counts those that are not named."""
+    """Runs with one verdict for one cause, which `key` names. `more` counts those that are not named."""
 
+    key: str
     title: str
     runs: int
     ended: bool
@@ -251,6 +252,10 @@ def _view(finding: Finding, editor: Callable[[str], str], said: Sentence) -> Fin
     advice, imports = _apart(finding.advice)
     sources = dict.fromkeys(place.source for place in finding.places) if finding.places else {finding.source: None}
     return FindingView(
+        key=key_of(
+            finding.workflow, finding.verdict, str(finding.ended), *(part.text for part in said),
+            *(line.text for line in finding.lines),
+        ),
         title=f"{_runs(finding.runs, 'finished' if finding.ended else '')} of {shown(finding.workflow)}", runs=finding.runs,
         ended=finding.ended, said=pieces(said, 0.0),
         places=tuple(PlaceView(shown(source), editor(source)) for source in sources if source),

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from zlib import crc32
 
 from flowkit.client.reader import Body
 
-__all__ = ["EXPANDABLE", "PREVIEW", "Value", "mask", "one_line", "preview", "shown", "size_text"]
+__all__ = ["EXPANDABLE", "PREVIEW", "Value", "key_of", "mask", "one_line", "preview", "shown", "size_text"]
 
 PREVIEW = 4_096
 EXPANDABLE = 256 * 1024
@@ -43,6 +44,11 @@ class Value:
 def shown(text: str) -> str:
     """`text` with what nobody sees made visible: controls, direction marks and lone surrogates as escapes."""
     return _INVISIBLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def key_of(*texts: str) -> str:
+    """A short name for what these texts say, the same as long as they are, to be part of an element's id."""
+    return f"{crc32(chr(0).join(texts).encode('utf-8', 'backslashreplace')):08x}"
 
 
 def size_text(size: int) -> str:

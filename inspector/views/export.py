@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from flowkit.client.export import exported
-from flowkit.client.export_pytest import exported_test, file_stem
+from flowkit.client.export_pytest import exported_test, file_stem, no_test
 from flowkit.client.veil import HIDDEN
 from flowkit.errors import RunConflict
 
@@ -56,7 +56,7 @@ def export(asked: Asked) -> Page:
     model = ExportPage(
         head=head, json_href=run_url(id, "export.json"), ndjson_href=run_url(id, "export.ndjson"),
         py_href=run_url(id, "export.py"), fails=row.status == "failed", place=shown(place), file=file,
-        no_test="" if ended else f"Only a completed or failed run has an end that a test can reach; this one is {row.status}.",
+        no_test=f"There is none of this run: {why}." if (why := no_test(row.status)) else "",
         command=command_line(asked.site.settings.database, *words),
     )  # fmt: skip
     return Page(

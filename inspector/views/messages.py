@@ -26,6 +26,7 @@ _ENTRIES = 1_000
 class TakenView:
     """A message that an entry consumed."""
 
+    number: int
     name: str
     line: str
     sent: Stamp | None
@@ -99,7 +100,7 @@ def messages(asked: Asked) -> Page:
 def _taken(row: RunRow, entry: Entry, inbox: set[int], now: float) -> list[TakenView]:
     return [
         TakenView(
-            name=shown(message.name), line=one_line(message.data, 400), sent=stamp(message.sent_at, now),
+            number=message.number, name=shown(message.name), line=one_line(message.data, 400), sent=stamp(message.sent_at, now),
             location=shown(entry.location), href=entry_url(row.id, entry.seq),
             is_open=message.completable and message.number in inbox,
         )

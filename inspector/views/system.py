@@ -33,6 +33,7 @@ class DeedView:
     run: str
     run_href: str
     number: int
+    op: str
     who: str
     result: str
 
@@ -119,7 +120,8 @@ def _deed(asked: Asked, deed: Deed) -> DeedView:
     row = asked.site.across.row(deed.run)
     return DeedView(
         at=stamp(deed.at, asked.now), verb=shown(deed.verb).replace("_", " and "), run="" if row is None else shown(row.id),
-        run_href="" if row is None else run_url(row.id), number=deed.run, who=shown(deed.who), result=shown(deed.result),
+        run_href="" if row is None else run_url(row.id), number=deed.run, op=deed.op, who=shown(deed.who),
+        result=shown(deed.result),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What-if forks under a check: what they have recorded is tried, and nothing is promised of what they ask for next."""
+"""What-if forks under a check: what they have recorded is tried, and what the original answers next is gone through."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from flowkit.check import check_runs
 from flowkit.drivers.base import RunView
 from flowkit.testing import MemoryDriver
 from tests.check.replays import Shop, charge, shop, validate, verdicts
+from tests.client.forks import view_of
 
 __all__ = ["shop"]
-
-ASKS = "it is a fork, which asks as it goes: what it has recorded fits, and what comes next was not tried"
 
 
 @workflow(name="shop")
 def priced() -> str:
     cents = validate(1)
+    charge(cents)
+    return "done"
+
+
+@workflow(name="shop")
+def chain() -> str:
+    cents = validate(1)
+    charge(1)
     charge(cents)
     return "done"
 
@@ -53,13 +60,23 @@ class Damaged(MemoryDriver):
         return view if view is None or view.fork is None else msgspec.structs.replace(view, fork=b"{")
 
 
-def test_an_open_fork_that_fits_is_not_checked_because_it_asks_as_it_goes(shop: Shop) -> None:
+def test_an_open_fork_that_fits_goes_on_where_it_asks(shop: Shop) -> None:
     fork_of(shop, priced)
 
     found = shop.replay(priced)
 
-    assert sorted(verdicts(found)) == [("not checked", False, 1), ("same", True, 1)]
-    assert [each.why for each in found.findings if each.verdict == "not checked"] == [ASKS]
+    assert sorted(verdicts(found)) == [("goes on", False, 1), ("same", True, 1)]
+    assert [place.location for each in found.findings if not each.ended for place in each.places] == ["charge"]
+
+
+def test_what_the_original_will_answer_is_gone_through_up_to_where_the_fork_will_ask(shop: Shop) -> None:
+    shop.begin("o", chain)
+    shop.lab.client.get("o").fork("validate", value=70, id="f")
+
+    found = shop.replay(chain)
+
+    assert [place.location for each in found.findings if not each.ended for place in each.places] == ["charge#2"]
+    assert view_of(shop.lab, "f").entries == []
 
 
 def test_a_fork_whose_history_does_not_fit_is_held_as_any_run(shop: Shop) -> None:
@@ -92,12 +109,12 @@ def test_a_fork_that_came_to_its_end_is_tried_as_any_finished_run(shop: Shop) ->
 
 
 @pytest.mark.parametrize("code", [priced, taken_out])
-def test_the_quick_check_of_dev_leaves_open_forks_unchecked_too(shop: Shop, code: Workflow[..., Any]) -> None:
+def test_the_quick_check_of_dev_lets_open_forks_go_on(shop: Shop, code: Workflow[..., Any]) -> None:
     fork_of(shop, priced)
 
     (report,) = check_runs(shop.driver, {"shop": code}).workflows
 
-    assert (report.fit, report.held, [(each.run, each.why) for each in report.unchecked]) == (0, 0, [("f", ASKS)])
+    assert (report.fit, report.held, report.unchecked) == (1, 0, [])
 
 
 def test_the_quick_check_of_dev_holds_a_fork_that_does_not_fit(shop: Shop) -> None:

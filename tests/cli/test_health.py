@@ -22,9 +22,11 @@ from flowkit import Unattended, workflow
 from flowkit.client import Flowkit
 from flowkit.client.attending import health_now
 from flowkit.core.health import Trouble
+from flowkit.drivers.base import Driver, WorkerInfo
 from flowkit.runtime.scouting import workflows_in_files
 from tests.cli.conftest import Cli
 from tests.house.source import ROOT
+from tests.postgres.server import fresh_database
 from tests.runtime.waiting import until
 
 Spawn = Callable[..., "subprocess.Popen[str]"]
@@ -55,35 +57,43 @@ def order() -> str:
     return ""
 
 
+both = pytest.mark.parametrize("db", ["file", "server"], indirect=True)
+"""On a server a worker is dead when its lease has run out, which is short here."""
+
+
 @pytest.fixture
-def db(tmp_path: Path) -> Path:
-    """A database with a run that wants `order`."""
-    path = tmp_path / "flowkit.db"
-    with flowkit.open(path, worker=False) as fk:
+def db(request: pytest.FixtureRequest, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database with a run that wants `order`, the one that commands take: a file unless the test is for both stores."""
+    found = str(tmp_path / "flowkit.db")
+    if getattr(request, "param", "file") == "server":
+        found = fresh_database()
+        for name, value in {"DB": found, "LEASE": "600ms", "BEAT": "100ms"}.items():
+            monkeypatch.setenv(f"FLOWKIT_{name}", value)
+    with flowkit.open(found, worker=False) as fk:
         fk.start("o-1", order)
-    return path
+    return found
 
 
 def run_worker(folder: Path, text: str, *, name: str = "app.py") -> subprocess.CompletedProcess[str]:
     (folder / name).write_text(text)
     command = [sys.executable, "-m", "flowkit", "worker", name]
-    return subprocess.run(
-        command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, text=True, capture_output=True, timeout=9, check=False
-    )
+    environment = {key: value for key, value in os.environ.items() if key.startswith("FLOWKIT_")} | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=environment, text=True, capture_output=True, timeout=20, check=False)
 
 
 def status(fk: Flowkit) -> str:
     return fk.health("order")["order"].status
 
 
-def test_a_worker_whose_import_breaks_is_seen_by_all_and_who_waits_is_told_why(db: Path, tmp_path: Path) -> None:
+@both
+def test_a_worker_whose_import_breaks_is_seen_by_all_and_who_waits_is_told_why(db: str, tmp_path: Path) -> None:
     ended = run_worker(tmp_path, BROKEN)
 
     with flowkit.open(db, worker=False) as fk:
         until(lambda: status(fk) == "failing", 3)
         (report,) = fk.health("order")["order"].reports
         with pytest.raises(Unattended) as caught:
-            fk.get("o-1").result(timeout=9, fail_fast=3)
+            fk.get("o-1").result(timeout=9, fail_fast=0.5)
 
     assert ended.returncode == 2
     assert (report.kind, report.type, report.place) == ("import", "ModuleNotFoundError", "app.py:3")
@@ -91,7 +101,7 @@ def test_a_worker_whose_import_breaks_is_seen_by_all_and_who_waits_is_told_why(d
     assert caught.value.reason.startswith("ModuleNotFoundError in app.py:3 on worker ")
 
 
-def test_who_waits_already_is_told_why_as_soon_as_the_import_breaks(db: Path, tmp_path: Path) -> None:
+def test_who_waits_already_is_told_why_as_soon_as_the_import_breaks(db: str, tmp_path: Path) -> None:
     heard: list[str] = []
 
     def wait() -> None:
@@ -108,14 +118,14 @@ def test_who_waits_already_is_told_why_as_soon_as_the_import_breaks(db: Path, tm
     assert heard[0].startswith("ModuleNotFoundError in app.py:3 on worker ")
 
 
-def test_workflows_whose_names_the_broken_file_hides_have_its_error_for_a_reason(db: Path, tmp_path: Path) -> None:
+def test_workflows_whose_names_the_broken_file_hides_have_its_error_for_a_reason(db: str, tmp_path: Path) -> None:
     run_worker(tmp_path, "import no_such_module\nfrom elsewhere import order\n")
 
     with flowkit.open(db, worker=False) as fk:
         assert "no_such_module" in fk.health("order")["order"].reports[0].line
 
 
-def test_a_file_that_is_no_python_is_reported_with_its_line(db: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_no_python_is_reported_with_its_line(db: str, tmp_path: Path) -> None:
     run_worker(tmp_path, "x = 1\ndef order(:\n")
 
     with flowkit.open(db, worker=False) as fk:
@@ -123,7 +133,7 @@ def test_a_file_that_is_no_python_is_reported_with_its_line(db: Path, tmp_path: 
     assert (report.type, report.place) == ("SyntaxError", "app.py:2")
 
 
-def test_a_worker_that_is_started_again_and_again_counts_on(db: Path, tmp_path: Path) -> None:
+def test_a_worker_that_is_started_again_and_again_counts_on(db: str, tmp_path: Path) -> None:
     for _ in range(3):
         run_worker(tmp_path, BROKEN)
 
@@ -133,7 +143,8 @@ def test_a_worker_that_is_started_again_and_again_counts_on(db: Path, tmp_path: 
     assert report.since < report.last
 
 
-def test_a_mended_worker_ends_the_report(db: Path, tmp_path: Path, spawn: Spawn) -> None:
+@both
+def test_a_mended_worker_ends_the_report(db: str, tmp_path: Path, spawn: Spawn) -> None:
     run_worker(tmp_path, BROKEN)
     (tmp_path / "app.py").write_text(WELL)
 
@@ -145,7 +156,8 @@ def test_a_mended_worker_ends_the_report(db: Path, tmp_path: Path, spawn: Spawn)
     assert worker.poll() is None
 
 
-def test_a_process_that_dies_in_its_import_leaves_a_note_behind(db: Path, tmp_path: Path) -> None:
+@both
+def test_a_process_that_dies_in_its_import_leaves_a_note_behind(db: str, tmp_path: Path) -> None:
     run_worker(tmp_path, KILLS)
 
     with flowkit.open(db, worker=False) as fk:
@@ -157,7 +169,7 @@ def test_a_process_that_dies_in_its_import_leaves_a_note_behind(db: Path, tmp_pa
     assert found.reports[0].line == "it began to import app.py, and has not come through"
 
 
-def test_an_app_that_is_not_there_is_no_report(db: Path, tmp_path: Path, cli: Cli) -> None:
+def test_an_app_that_is_not_there_is_no_report(db: str, tmp_path: Path, cli: Cli) -> None:
     assert cli("worker", "nothing.py").exit_code == 3
 
     with flowkit.open(db, worker=False) as fk:
@@ -170,7 +182,8 @@ def test_where_there_is_no_database_none_is_made_for_a_report(tmp_path: Path) ->
     assert not (tmp_path / "flowkit.db").exists()
 
 
-def test_the_report_of_a_worker_that_is_killed_does_not_count(db: Path, tmp_path: Path, spawn: Spawn) -> None:
+@both
+def test_the_report_of_a_worker_that_is_killed_does_not_count(db: str, tmp_path: Path, spawn: Spawn) -> None:
     (tmp_path / "app.py").write_text(HANGS_ON)
     worker = spawn("worker", "app.py", "--json")
     assert worker.stdout is not None
@@ -184,10 +197,10 @@ def test_the_report_of_a_worker_that_is_killed_does_not_count(db: Path, tmp_path
         worker.send_signal(signal.SIGKILL)
         worker.wait()
 
-        assert status(fk) == "unattended"
+        until(lambda: status(fk) == "unattended", 9)
 
 
-def held_back(db: Path, folder: Path) -> None:
+def held_back(db: str, folder: Path) -> None:
     """A second run, whose history the worker's code does not fit."""
     other = folder / "other"
     other.mkdir()
@@ -206,7 +219,8 @@ def other_order() -> None:
     flowkit.receive("paid")
 
 
-def test_health_says_in_words_who_serves_and_why_not(db: Path, tmp_path: Path, cli: Cli) -> None:
+@both
+def test_health_says_in_words_who_serves_and_why_not(db: str, tmp_path: Path, cli: Cli) -> None:
     run_worker(tmp_path, BROKEN)
 
     said = cli("health")
@@ -217,7 +231,7 @@ def test_health_says_in_words_who_serves_and_why_not(db: Path, tmp_path: Path, c
     assert ": No module named 'no_such_module'\n" in said.stdout
 
 
-def test_a_run_that_is_held_by_code_does_not_mean_that_nobody_serves_the_others(db: Path, cli: Cli) -> None:
+def test_a_run_that_is_held_by_code_does_not_mean_that_nobody_serves_the_others(db: str, cli: Cli) -> None:
     with flowkit.open(db, workflows=[order]) as fk:
         until(lambda: fk.get("o-1").status() == "completed")
         assert fk.worker is not None
@@ -232,7 +246,7 @@ def test_a_run_that_is_held_by_code_does_not_mean_that_nobody_serves_the_others(
     )
 
 
-def test_health_is_data_for_scripts(db: Path, data: Callable[..., Any], cli: Cli) -> None:
+def test_health_is_data_for_scripts(db: str, data: Callable[..., Any], cli: Cli) -> None:
     found = data("health")
 
     assert not found["ok"]
@@ -240,7 +254,7 @@ def test_health_is_data_for_scripts(db: Path, data: Callable[..., Any], cli: Cli
     assert json.loads(cli("health", "other", "--json").stdout)["workflows"][0]["workflow"] == "other"
 
 
-def test_health_of_what_is_served_is_a_success(db: Path, cli: Cli) -> None:
+def test_health_of_what_is_served_is_a_success(db: str, cli: Cli) -> None:
     with flowkit.open(db, workflows=[order]):
         said = cli("health", "order")
 
@@ -276,7 +290,7 @@ def page(address: str) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_within_seconds_a_broken_worker_is_on_the_page_in_the_health_and_in_the_error_of_who_waits(
-    db: Path, tmp_path: Path, spawn: Spawn
+    db: str, tmp_path: Path, spawn: Spawn
 ) -> None:
     server = spawn("inspect", "--port", "0", "--read-only", "--json")
     assert server.stdout is not None
@@ -323,13 +337,24 @@ def takes_an_order():
 """
 
 
+def die_with_the_run(driver: Driver, times: int) -> None:
+    """As workers of other machines, whose deaths need not be waited for."""
+    for number in range(times):
+        dead = driver.join(WorkerInfo(name=f"dead-{number}", host="elsewhere", pid=1), time.time())
+        driver.claim(dead, {"order": "code"}, 1, time.time())
+        driver.reap(time.time(), dead=[dead])
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(90)
+@both
 def test_processes_that_die_in_turn_under_a_run_are_a_crash_loop_until_other_code_does_better(
-    db: Path, tmp_path: Path, spawn: Spawn
+    db: str, tmp_path: Path, spawn: Spawn
 ) -> None:
     (tmp_path / "app.py").write_text(DIES)
-    for _ in range(4):
+    with flowkit.open(db, worker=False) as fk:
+        die_with_the_run(fk.driver, 2)
+    for _ in range(2):
         assert spawn("worker", "app.py").wait(timeout=30) == -signal.SIGKILL
 
     with flowkit.open(db, worker=False) as fk:

@@ -19,6 +19,7 @@ import pytest
 
 import flowkit
 from tests.cli.conftest import Cli
+from tests.postgres.server import fresh_database
 
 APP = str(Path(__file__).with_name("rollout_app.py"))
 PATIENCE_SECONDS = 60
@@ -39,21 +40,36 @@ def eventually(what: Callable[[], Any]) -> Any:
     return found
 
 
+both = pytest.mark.parametrize("db", ["file", "server"], indirect=True)
+
+
 @pytest.fixture
-def work(spawn: Spawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+def db(request: pytest.FixtureRequest, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database that everybody takes: a file unless the test is for both stores."""
+    is_server = getattr(request, "param", "file") == "server"
+    monkeypatch.setenv("FLOWKIT_DB", fresh_database() if is_server else str(tmp_path / "orders.db"))
+
+
+@pytest.fixture
+def work(db: None, spawn: Spawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
     """Starts a worker of a version, and waits until it is ready."""
+    monkeypatch.setenv("FLOWKIT_SUCCESSION", "200ms")
     monkeypatch.setenv("ROLLOUT_LOG", str(tmp_path / "log"))
     (tmp_path / "log").touch()
 
     def start(version: str, *options: str, app: str = APP, ready: bool = True) -> subprocess.Popen[str]:
         environment = {**os.environ, "FLOWKIT_VERSION": version}
-        child = spawn("worker", app, "--db", "orders.db", "--grace", "5s", "--json", *options, env=environment)
+        child = spawn("worker", app, "--grace", "5s", "--json", *options, env=environment)
         if ready:
-            assert child.stdout is not None
-            assert json.loads(child.stdout.readline() or "null"), child.communicate()[1]
+            await_ready(child)
         return child
 
     return start
+
+
+def await_ready(child: subprocess.Popen[str]) -> None:
+    assert child.stdout is not None
+    assert json.loads(child.stdout.readline() or "null"), child.communicate()[1]
 
 
 def ended(child: subprocess.Popen[str]) -> tuple[int, str]:
@@ -62,11 +78,11 @@ def ended(child: subprocess.Popen[str]) -> tuple[int, str]:
     return child.returncode, said
 
 
-def start_runs(tmp_path: Path, workflow: str, count: int, first: int = 0) -> None:
+def start_runs(workflow: str, count: int, first: int = 0) -> None:
     """Runs of a workflow that this process has no code of."""
     from tests.cli import rollout_app
 
-    with flowkit.open(tmp_path / "orders.db", worker=False) as fk:
+    with flowkit.open(worker=False) as fk:
         fk.start_many(
             [(f"{workflow}-{number}", getattr(rollout_app, workflow), (number,)) for number in range(first, first + count)]
         )
@@ -79,7 +95,7 @@ def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_workers_of_an_older_version_leave_and_their_runs_go_on(work: Start, tmp_path: Path, data: Data) -> None:
     old = [work("1"), work("1")]
-    start_runs(tmp_path, "order", 20)
+    start_runs("order", 20)
     eventually((tmp_path / "log").read_text)
 
     new = work("2", "--drain-older")
@@ -89,8 +105,8 @@ def test_workers_of_an_older_version_leave_and_their_runs_go_on(work: Start, tmp
         assert code == 0
         assert "makes room for worker" in said
         assert "version 2" in said
-    eventually(lambda: {run["status"] for run in data("list", "--db", "orders.db")["runs"]} == {"completed"})
-    (living,) = data("list", "--workers", "--db", "orders.db")["workers"]
+    eventually(lambda: {run["status"] for run in data("list")["runs"]} == {"completed"})
+    (living,) = data("list", "--workers")["workers"]
     assert (living["pid"], living["version"], living["state"]) == (new.pid, "2", "working")
     bodies = Counter(line.split()[2] for line in (tmp_path / "log").read_text().splitlines())
     assert len(bodies) == 80
@@ -100,16 +116,17 @@ def test_workers_of_an_older_version_leave_and_their_runs_go_on(work: Start, tmp
 def test_without_the_option_versions_work_side_by_side(work: Start, data: Data) -> None:
     first, second = work("1"), work("2")
 
-    time.sleep(2.5)  # longer than workers take to look at one another
+    time.sleep(0.8)  # longer than workers take to look at one another
 
     assert first.poll() is None
     assert second.poll() is None
-    assert {worker["version"] for worker in data("list", "--workers", "--db", "orders.db")["workers"]} == {"1", "2"}
+    assert {worker["version"] for worker in data("list", "--workers")["workers"]} == {"1", "2"}
 
 
+@both
 def test_runs_that_do_not_fit_are_held_and_named_before_anybody_leaves(work: Start, tmp_path: Path, data: Data) -> None:
     old = work("1")
-    start_runs(tmp_path, "waits", 3)
+    start_runs("waits", 3)
     eventually(lambda: count(data, "sleeping") == 3)
 
     new = work("without", "--drain-older")
@@ -122,7 +139,7 @@ def test_runs_that_do_not_fit_are_held_and_named_before_anybody_leaves(work: Sta
 
 def test_more_misfits_than_allowed_drain_nobody_and_hold_nothing(work: Start, tmp_path: Path, data: Data) -> None:
     old = work("1")
-    start_runs(tmp_path, "waits", 3)
+    start_runs("waits", 3)
     eventually(lambda: count(data, "sleeping") == 3)
 
     code, said = ended(work("without", "--drain-older", "--hold-if", "2", ready=False))
@@ -139,26 +156,26 @@ def test_of_several_versions_that_join_at_once_the_newest_stays(work: Start, dat
 
     assert ended(old)[0] == 0
     eventually(lambda: sum(child.poll() is None for child in joining) == 1)
-    (living,) = data("list", "--workers", "--db", "orders.db")["workers"]
+    (living,) = data("list", "--workers")["workers"]
     assert [child.pid for child in joining if child.poll() is None] == [living["pid"]]
     assert all(child.poll() == 0 for child in joining if child.poll() is not None)
 
 
 def test_a_worker_that_dies_while_it_drains_is_taken_over(work: Start, tmp_path: Path, data: Data) -> None:
     old = work("1", "--concurrency", "4")
-    start_runs(tmp_path, "order", 8)
+    start_runs("order", 8)
     eventually((tmp_path / "log").read_text)
     work("2", "--drain-older")
 
     eventually(lambda: old.poll() is not None or drains(data, old.pid))
     old.kill()
 
-    eventually(lambda: {run["status"] for run in data("list", "--db", "orders.db")["runs"]} == {"completed"})
+    eventually(lambda: {run["status"] for run in data("list")["runs"]} == {"completed"})
 
 
 def test_a_signal_to_a_worker_that_makes_room_already_lets_its_bodies_end(work: Start, tmp_path: Path, data: Data) -> None:
     old = work("1")
-    start_runs(tmp_path, "pays", 1)
+    start_runs("pays", 1)
     eventually((tmp_path / "log").read_text)
     work("2", "--drain-older")
     eventually(lambda: drains(data, old.pid))
@@ -168,24 +185,24 @@ def test_a_signal_to_a_worker_that_makes_room_already_lets_its_bodies_end(work: 
     (tmp_path / "door").touch()
 
     assert ended(old)[0] == 0
-    eventually(lambda: {run["status"] for run in data("list", "--db", "orders.db")["runs"]} == {"completed"})
+    eventually(lambda: {run["status"] for run in data("list")["runs"]} == {"completed"})
     assert [version for _, version, _ in seen(tmp_path)] == ["1"]
 
 
 def count(data: Data, status: str) -> int:
-    return len(data("list", "--status", status, "--db", "orders.db")["runs"])
+    return len(data("list", "--status", status)["runs"])
 
 
 def drains(data: Data, pid: int) -> bool:
-    workers = data("list", "--workers", "--db", "orders.db")["workers"]
+    workers = data("list", "--workers")["workers"]
     return any(each["pid"] == pid and each["state"] == "draining" for each in workers)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--version", ""], "a version cannot be empty"),
-        (["--version", "2\n4"], "control characters"),
+        (["--version", ""], "a version cannot be empty (--version); it is text of 1 to 200 characters"),
+        (["--version", "2\n4"], "control characters and lone surrogates are not allowed (--version)"),
         (["--drain-older"], "say which this is: --version"),
         (["--version", "2", "--hold-if", "3"], "--hold-if says when --drain-older is refused"),
     ],
@@ -198,8 +215,18 @@ def test_a_version_that_cannot_be_is_refused_before_anything_starts(cli: Cli, op
     assert not Path("orders.db").exists()
 
 
+def test_a_version_of_the_environment_that_cannot_be_is_refused_by_its_name(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOWKIT_VERSION", "")
+
+    result = cli("worker", APP, "--db", "orders.db")
+
+    assert result.exit_code == 2
+    assert "a version cannot be empty (environment FLOWKIT_VERSION); it is text of 1 to 200 characters" in result.stderr
+    assert not Path("orders.db").exists()
+
+
 @contextmanager
-def load(tmp_path: Path) -> Iterator[list[str]]:
+def load() -> Iterator[list[str]]:
     """Runs are started all the while; the list of their ids."""
     from tests.cli.rollout_app import order
 
@@ -207,8 +234,8 @@ def load(tmp_path: Path) -> Iterator[list[str]]:
     enough = threading.Event()
 
     def start() -> None:
-        with flowkit.open(tmp_path / "orders.db", worker=False) as fk:
-            while not enough.wait(0.05):
+        with flowkit.open(worker=False) as fk:
+            while not enough.wait(0.1):
                 started.append(fk.start(f"order-{len(started)}", order, len(started)).id)
 
     thread = threading.Thread(target=start)
@@ -218,12 +245,24 @@ def load(tmp_path: Path) -> Iterator[list[str]]:
     thread.join()
 
 
-def test_four_workers_are_upgraded_under_load_and_back_without_a_gap(work: Start, tmp_path: Path, data: Data) -> None:
-    workers = [work("1", "--concurrency", "10") for _ in range(4)]
-    with load(tmp_path) as started:
+def four(work: Start, version: str, *options: str) -> list[subprocess.Popen[str]]:
+    """Workers of a version, all ready."""
+    started = [work(version, "--concurrency", "10", *options, ready=False) for _ in range(4)]
+    for child in started:
+        await_ready(child)
+    return started
+
+
+@both
+def test_four_workers_are_upgraded_under_load_and_back_without_a_gap(
+    work: Start, tmp_path: Path, data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLOWKIT_SUCCESSION")
+    workers = four(work, "1")
+    with load() as started:
         for version in ("2", "1b"):
             eventually(lambda: seen(tmp_path)[-1:])
-            older, workers = workers, [work(version, "--drain-older", "--concurrency", "10") for _ in range(4)]
+            older, workers = workers, four(work, version, "--drain-older")
             assert [ended(child)[0] for child in older] == [0, 0, 0, 0]
             eventually(lambda version=version: seen(tmp_path)[-1][1] == version)
     statuses = eventually(lambda: all_ended(data, len(started)))
@@ -245,6 +284,6 @@ def seen(tmp_path: Path) -> list[list[str]]:
 
 def all_ended(data: Data, count: int) -> set[str]:
     """The statuses of these runs, once all have ended."""
-    runs = data("list", "--limit", "10000", "--db", "orders.db")["runs"]
+    runs = data("list", "--limit", "10000")["runs"]
     statuses = {run["status"] for run in runs}
     return statuses if len(runs) == count and statuses <= {"completed", "failed", "cancelled", "blocked"} else set()

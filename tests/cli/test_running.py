@@ -49,6 +49,21 @@ def test_variable_arguments_take_json_each(cli: Cli, shop: str) -> None:
     assert json.loads(result.stdout) == {"values": [1, 2], "named": {"pause": 90.0}}
 
 
+@pytest.mark.parametrize("given", ['["ada", 2]', '{"name": "ada", "times": 2}'])
+def test_one_array_or_object_that_cannot_be_the_first_argument_holds_all_of_them(
+    data: Callable[..., Any], shop: str, given: str
+) -> None:
+    document = data("start", f"{shop}:greet", given, "--id", "g-1")
+
+    assert document["created"]
+    assert data("show", "g-1")["input"] == {"name": "ada", "times": 2}
+
+
+@pytest.mark.parametrize("given", ["[1, 2]", '{"value": 1}'])
+def test_one_array_or_object_that_can_be_the_first_argument_is_just_that(cli: Cli, shop: str, given: str) -> None:
+    assert json.loads(cli("run", f"{shop}:anything", given).stdout) == json.loads(given)
+
+
 def test_a_document_that_looks_like_one_of_ours_is_read_as_plain_data(cli: Cli, shop: str) -> None:
     pretending = '{"$": {"$dataclass": "os:stat_result", "fields": {}}}'
 

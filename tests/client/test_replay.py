@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 from flowkit import Break, Continue
 from flowkit.testing import Lab
+from tests.scripts import Calls, completed, locations
 from tests.worlds import World, both
-
-Calls = Generator[Any, Any, Any]
-
-
-def completed(lab: Lab, world: World, script: Any, *messages: str) -> Any:
-    """A run that has ended, with these messages sent to it before its first pass."""
-    run = lab.start("r", world.flow(script))
-    for number, name in enumerate(messages):
-        run.send(name, number)
-    lab.run_to_end("r")
-    world.log.clear()
-    return run
-
-
-def locations(lab: Lab, archived: bool = False) -> list[str]:
-    """Where the run's entries stand."""
-    return [e.location for e in lab.history("r", archived)]
 
 
 def abc(do: World) -> Calls:
@@ -63,7 +46,7 @@ def test_replay_without_a_step_archives_every_entry(colour: str) -> None:
 
 @both
 def test_replay_from_a_step_archives_it_and_all_of_higher_number(colour: str) -> None:
-    """RN21 earlier entries of every kind stay (in the original sleeps, messages and versions went first)."""
+    """RN21 earlier entries of every kind stay."""
     world = World(colour)
     with Lab() as lab:
         run = completed(lab, world, abc, "go")
@@ -162,7 +145,7 @@ def test_a_target_in_an_earlier_inner_turn_rewinds_to_that_loop(colour: str) -> 
 @both
 @pytest.mark.parametrize("target", ["outer/~0/o0", "outer/~1/inner/~1/s11"])
 def test_a_target_in_an_earlier_outer_turn_rewinds_to_the_outer_loop(colour: str, target: str) -> None:
-    """RN23 in the original an earlier outer turn reran nothing."""
+    """RN23."""
     world = World(colour)
     with Lab() as lab:
         run = parked(lab, world, nested_loops)

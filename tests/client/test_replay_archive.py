@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -11,24 +10,8 @@ import pytest
 from flowkit import Break, Continue, RunConflict
 from flowkit.testing import Lab
 from tests.crashing import Script, crash_everywhere
+from tests.scripts import Calls, completed, locations
 from tests.worlds import World, both
-
-Calls = Generator[Any, Any, Any]
-
-
-def completed(lab: Lab, world: World, script: Any, *messages: str) -> Any:
-    """A run that has ended, with these messages sent to it before its first pass."""
-    run = lab.start("r", world.flow(script))
-    for number, name in enumerate(messages):
-        run.send(name, number)
-    lab.run_to_end("r")
-    world.log.clear()
-    return run
-
-
-def locations(lab: Lab, archived: bool = False) -> list[str]:
-    """Where the run's entries stand."""
-    return [e.location for e in lab.history("r", archived)]
 
 
 @both

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -10,57 +9,13 @@ import pytest
 import flowkit
 from flowkit import HistoryDiverged, RunCancelled, RunConflict, RunFailed, RunNotFound
 from flowkit.testing import Lab, SimulatedCrash
+from tests.scripts import Calls, reach, waits
 from tests.worlds import World, both
-
-Calls = Generator[Any, Any, Any]
-
-
-def waits(do: World) -> Calls:
-    yield do.step("a")
-    yield do.receive("go")
-    yield do.step("b")
-    return "done"
-
-
-def other(do: World) -> Calls:
-    yield do.step("x")
-
-
-def owes(do: World) -> Calls:
-    yield do.checkpoint("start")
-    yield do.step("a", undo=True)
-    yield do.receive("go")
-    yield do.step("b")
-    return "done"
-
-
-def reach(lab: Lab, world: World, status: str) -> Any:
-    """A run in this status."""
-    run = lab.start("r", world.flow(owes))
-    if status == "pending":
-        return run
-    lab.run_once("r")
-    if status == "failed":
-        world.broken |= {"b", "undo a"}
-    steps: dict[str, Any] = {
-        "sleeping": lambda: None,
-        "paused": run.pause,
-        "blocked": lambda: lab.run_once("r", workflow=world.flow(other)),
-        "rolling_back": lambda: run.cancel(rollback=True),
-        "completed": lambda: (run.send("go"), lab.run_once("r")),
-        "cancelled": run.cancel,
-        "failed": lambda: (run.send("go"), lab.run_once("r")),
-    }
-    steps[status]()
-    world.broken.clear()
-    world.log.clear()
-    assert run.status() == status
-    return run
 
 
 @both
 def test_running_is_durable_before_user_code_starts(colour: str) -> None:
-    """RN1 claiming a run writes status, owner and epoch (in the original: in memory only)."""
+    """RN1 claiming a run writes status, owner and epoch."""
     world = World(colour)
     seen: list[str] = []
 
@@ -97,7 +52,7 @@ def test_every_pass_uses_the_stored_input(colour: str) -> None:
 
 
 def test_an_unknown_id_is_run_not_found() -> None:
-    """RN3 (in the original: pending)."""
+    """RN3."""
     with Lab() as lab, pytest.raises(RunNotFound):
         lab.get("nobody")
 
@@ -130,7 +85,7 @@ def test_result_returns_the_output_or_raises_how_the_run_ended(colour: str) -> N
 @both
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_a_terminal_run_is_never_executed_again(colour: str, status: str) -> None:
-    """RN5 (in the original a completed run ran again)."""
+    """RN5."""
     world = World(colour)
     with Lab() as lab:
         reach(lab, world, status)
@@ -145,7 +100,7 @@ def test_a_terminal_run_is_never_executed_again(colour: str, status: str) -> Non
 
 @both
 def test_completing_clears_an_earlier_error(colour: str) -> None:
-    """RN6 (in the original it stays)."""
+    """RN6."""
     world = World(colour)
     with Lab() as lab:
         world.broken.add("a")

@@ -2,52 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
 import pytest
 
 from flowkit import RunCancelled
 from flowkit.testing import Lab
+from tests.scripts import Calls, reach
 from tests.worlds import World, both
-
-Calls = Generator[Any, Any, Any]
-
-
-def other(do: World) -> Calls:
-    yield do.step("x")
-
-
-def owes(do: World) -> Calls:
-    yield do.checkpoint("start")
-    yield do.step("a", undo=True)
-    yield do.receive("go")
-    yield do.step("b")
-    return "done"
-
-
-def reach(lab: Lab, world: World, status: str) -> Any:
-    """A run in this status."""
-    run = lab.start("r", world.flow(owes))
-    if status == "pending":
-        return run
-    lab.run_once("r")
-    if status == "failed":
-        world.broken |= {"b", "undo a"}
-    steps: dict[str, Any] = {
-        "sleeping": lambda: None,
-        "paused": run.pause,
-        "blocked": lambda: lab.run_once("r", workflow=world.flow(other)),
-        "rolling_back": lambda: run.cancel(rollback=True),
-        "completed": lambda: (run.send("go"), lab.run_once("r")),
-        "cancelled": run.cancel,
-        "failed": lambda: (run.send("go"), lab.run_once("r")),
-    }
-    steps[status]()
-    world.broken.clear()
-    world.log.clear()
-    assert run.status() == status
-    return run
 
 
 @both

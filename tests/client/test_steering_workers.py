@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,28 +11,12 @@ import flowkit
 from flowkit import RunCancelled, RunConflict, step, workflow
 from flowkit.testing import Lab
 from tests.runtime.waiting import until
+from tests.scripts import owes, waits
 from tests.worlds import World, both
-
-Calls = Generator[Any, Any, Any]
-
-
-def waits(do: World) -> Calls:
-    yield do.step("a")
-    yield do.receive("go")
-    yield do.step("b")
-    return "done"
-
-
-def owes(do: World) -> Calls:
-    yield do.checkpoint("start")
-    yield do.step("a", undo=True)
-    yield do.receive("go")
-    yield do.step("b")
-    return "done"
 
 
 def test_cancel_wins_over_the_owner(tmp_path: Path) -> None:
-    """RN9 whatever the owner is doing (in the original the owner overwrote it)."""
+    """RN9 whatever the owner is doing."""
     inside, go_on = threading.Event(), threading.Event()
 
     @step
@@ -115,7 +97,7 @@ def test_evict_lets_the_body_end_and_the_run_goes_on(tmp_path: Path) -> None:
 
 @both
 def test_watch_yields_each_change_of_status_and_history_and_ends_with_the_run(colour: str) -> None:
-    """RN28 (the original is silent on status)."""
+    """RN28."""
     world = World(colour)
     with Lab() as lab:
         run = lab.start("r", world.flow(waits))

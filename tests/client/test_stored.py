@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,20 +12,8 @@ from flowkit import RunConflict, RunNotFound, step
 from flowkit.core.entry import Entry
 from flowkit.core.ledger import Ledger
 from flowkit.testing import Lab, MemoryDriver, SimulatedCrash
+from tests.scripts import Calls, other, waits
 from tests.worlds import World, both
-
-Calls = Generator[Any, Any, Any]
-
-
-def waits(do: World) -> Calls:
-    yield do.step("a")
-    yield do.receive("go")
-    yield do.step("b")
-    return "done"
-
-
-def other(do: World) -> Calls:
-    yield do.step("x")
 
 
 @both

@@ -95,13 +95,13 @@ def test_a_body_that_ends_within_the_grace_is_recorded_and_not_run_again(made: D
 
 
 def test_a_body_that_takes_longer_is_evicted_and_counts_neither_as_attempt_nor_as_crash(made: Dev, client: Flowkit) -> None:
-    run = client.start("s-1", named("sleepy"), 4.0)
+    run = client.start("s-1", named("sleepy"), 30.0)
     until(lambda: "slow begins" in made.log(), "the body runs")
 
     made.save(SLOW.replace('time.sleep(seconds)\n    note("slow ends")', 'note("slow ends")'))
     made.wait("loaded")
 
-    assert run.result(timeout=8) == "slept"
+    assert run.result(timeout=20) == "slept"
     row = client.driver.get("s-1")
     assert row is not None
     assert (row.crashes, entry(run, "slow")) == (0, ("completed", 1))

@@ -25,6 +25,7 @@ from flowkit.drivers.base import (
     Undeliverable,
 )
 from flowkit.drivers.postgres import PostgresDriver
+from flowkit.drivers.postgres_columns import Columns
 from flowkit.errors import StoreError
 from tests.drivers.pg import NOW, execute, new_start, owned, step
 from tests.postgres.server import NEWEST, emptied_database
@@ -177,6 +178,48 @@ def test_a_nul_in_the_text_of_an_error_is_shown_and_stops_nothing(driver: Postgr
     assert isinstance(result, Done)
     assert row is not None
     assert row.error_line == "bad\u2400byte"
+
+
+def test_a_nul_in_one_text_of_a_group_leaves_the_other_texts_alone(driver: PostgresDriver) -> None:
+    runs = owned(driver, "a", "b", "c")
+
+    driver.write([step(run, error_line=line) for run, line in zip(runs, ['"a"', "bad\0byte", "c\\"], strict=True)], NOW)
+
+    assert execute(driver, "SELECT error_line FROM runs ORDER BY seq") == [('"a"',), ("bad\u2400byte",), ("c\\",)]
+
+
+AWKWARD = ("", "NULL", "null", "a,b", "{}", '"', "\\", '\\"', " x ", "\n", "\t", "\x01", "💶", "a\\0", "'")
+
+
+@pytest.mark.parametrize("values", [AWKWARD, (*AWKWARD, None), (None, None), ("x",)], ids=["full", "gaps", "none", "one"])
+def test_texts_travel_as_they_are(driver: PostgresDriver, values: tuple[str | None, ...]) -> None:
+    columns = Columns("x", {"n": "int8", "value": "text"})
+
+    with driver.connections.reading() as hand:
+        sent = columns.values(list(enumerate(values)))
+        found = hand.own(f"SELECT value FROM {columns.source} ORDER BY n".encode(), sent).fetchall()
+
+    assert tuple(row[0] for row in found) == values
+
+
+@pytest.mark.parametrize(
+    ("type", "values"),
+    [
+        ("int8", (0, -1, None, 2**63 - 1, -(2**63))),
+        ("float8", (0.1, None, 1e300, -5e-324, float("inf"), 1_700_000_000.1234567)),
+        ("bool", (True, None, False)),
+    ],
+)
+def test_numbers_and_truths_travel_as_they_are(
+    driver: PostgresDriver, type: str, values: tuple[float | bool | None, ...]
+) -> None:
+    columns = Columns("x", {"n": "int8", "value": type})
+
+    with driver.connections.reading() as hand:
+        sent = columns.values(list(enumerate(values)))
+        found = hand.own(f"SELECT value FROM {columns.source} ORDER BY n".encode(), sent).fetchall()
+
+    assert tuple(row[0] for row in found) == values
 
 
 def test_what_holds_a_nul_is_not_found(driver: PostgresDriver) -> None:

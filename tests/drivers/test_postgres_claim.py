@@ -102,6 +102,27 @@ def test_a_claim_brings_what_load_gives_for_runs_that_have_written_nothing(drive
     assert second.view is None
 
 
+@pytest.mark.parametrize("columns", ROWS)
+@pytest.mark.parametrize(
+    "status", [status for status in STATUSES if status not in ("completed", "failed", "cancelled", "paused")]
+)
+def test_taking_one_run_decides_as_the_rules_do(driver: PostgresDriver, status: str, columns: str) -> None:
+    (run,) = started(driver, 1)
+    execute(driver, f"UPDATE runs SET status = %s, {columns} WHERE seq = %s", status, run)
+    mine, was = worker(driver), row_of(driver, run)
+
+    claim = driver.take(mine, run, "code", NOW - 1)
+
+    is_now, fate = row_of(driver, run), claimed(was, mine)
+    assert claim is not None
+    assert {name: getattr(is_now, name) for name in COLUMNS} == {name: getattr(fate, name) for name in COLUMNS}
+    assert (claim.epoch, claim.crashes, claim.status) == (fate.epoch, fate.crashes, fate.status)
+    assert (claim.request, claim.code, claim.head) == (was.request, was.code, was.head)
+    assert (is_now.code, is_now.passes, is_now.waiting, is_now.started_at) == ("code", was.passes + 1, None, NOW - 1)
+    assert driver.first_code(run) == ("older" if "older" in columns else "code")
+    assert claim.view is None or claim.view == driver.load(run)
+
+
 def test_a_claim_takes_the_earliest_of_all_workflows_and_tells_when_the_next_is_due(driver: PostgresDriver) -> None:
     due = [("a", 3), ("b", 1), ("a", 2), ("b", 4), ("a", 60), ("c", 0)]
     driver.write([new_start(f"{name}{at}", workflow=name, start_at=NOW + at) for name, at in due], NOW)
@@ -146,6 +167,26 @@ def test_a_look_that_finds_nothing_due_is_one_statement(driver: PostgresDriver) 
 
     assert driver.claim(mine, {"w": "code"}, 100, NOW + 1).runs == ()
     assert spoken(driver) - before == 1
+
+
+def test_taking_one_run_is_one_statement(driver: PostgresDriver) -> None:
+    (run,) = started(driver, 1)
+    mine = worker(driver)
+    before = spoken(driver)
+
+    assert driver.take(mine, run, "code", NOW) is not None
+    assert spoken(driver) - before == 1
+
+
+def test_a_look_that_finds_nothing_to_adopt_is_one_statement(driver: PostgresDriver) -> None:
+    started(driver, 3)
+    mine = worker(driver)
+    before = driver.statements
+
+    found = [driver.adopt(mine, (), {"w": "code"}, 10, NOW) for _ in range(10)]
+
+    assert [(each.runs, each.next_due) for each in found] == [((), NOW)] * 10
+    assert driver.statements - before <= 10 + 2  # the bell's and a look of the news may come in between
 
 
 def test_a_takeover_of_five_thousand_runs_is_a_handful_of_statements(driver: PostgresDriver) -> None:

@@ -271,6 +271,20 @@ def test_a_step_costs_little_more_than_one_statement_even_alone_and_far_less_in_
     assert each <= 1.2
 
 
+def test_a_result_that_is_there_costs_one_statement(opened: Callable[..., Flowkit]) -> None:
+    opened(workflows=[chain]).start("r", chain, 3).result(timeout=30)
+    client = opened(worker=False)
+    run = client.get("r")
+    driver = client.driver
+    assert isinstance(driver, PostgresDriver)
+    before = driver.statements
+
+    results = [run.result() for _ in range(20)]
+
+    assert results == [3] * 20
+    assert driver.statements - before == 20
+
+
 def test_a_worker_that_drains_for_longer_than_its_lease_keeps_it(opened: Callable[..., Flowkit]) -> None:
     begun: list[int] = []
     entered, door = threading.Event(), threading.Event()

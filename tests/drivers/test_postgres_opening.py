@@ -87,7 +87,7 @@ def test_tables_of_something_else_are_left_alone() -> None:
 
 
 def test_read_only_makes_no_tables_and_writes_nothing(url: str) -> None:
-    with pytest.raises(StoreError, match="Open it once for writing"):
+    with pytest.raises(StoreError, match="has no tables of flowkit"):
         PostgresDriver(new_database(shared(NEWEST)), readonly=True)
 
     with closing(PostgresDriver(url, readonly=True)) as driver:

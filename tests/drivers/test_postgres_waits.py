@@ -28,7 +28,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def fk(server: Server) -> Iterator[Flowkit]:
-    with flowkit.open(server.url(), workflows=[waiting, failing]) as handle:
+    with flowkit.open(server.url(), workflows=[waiting, failing, late]) as handle:
         yield handle
 
 
@@ -110,6 +110,18 @@ def test_an_answer_is_waited_for_while_the_server_is_away(server: Server, fk: Fl
         time.sleep(0.02)
 
     server.crash()
+    time.sleep(0.5)
+    server.start()
+    sent(fk, "r", "go")
+
+    assert answer.result(90) == "answer"
+
+
+def test_a_request_that_is_made_while_the_server_is_away_is_answered_when_it_is_back(server: Server, fk: Flowkit) -> None:
+    run = fk.start("r", late)
+    server.crash()
+
+    answer = meanwhile(lambda: run.request("ask", timeout=90))
     time.sleep(0.5)
     server.start()
     sent(fk, "r", "go")

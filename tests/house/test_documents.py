@@ -6,6 +6,8 @@ import ast
 import doctest
 import importlib
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +17,7 @@ import pytest
 from tests.house.source import ROOT, code_in_documents, documents, modules
 
 NOT_RUN = "<!-- not run -->"
+AS_PROGRAM = 'if __name__ == "__main__":'
 
 
 class Example(NamedTuple):
@@ -50,6 +53,22 @@ def test_an_example_of_the_documents_runs(example: Example, tmp_path: Path, monk
     monkeypatch.syspath_prepend(tmp_path)
 
     importlib.import_module(name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "example", [each for each in runnable() if AS_PROGRAM in each.code], ids=lambda example: f"{example.where}:{example.line}"
+)
+def test_an_example_that_is_a_program_runs_as_one_twice(example: Example, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(example.code, "utf-8")
+
+    said = [
+        subprocess.run([sys.executable, "app.py"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+
+    assert said[0].endswith(said[1])  # what was done is answered from the record
 
 
 @pytest.mark.timeout(120)  # reads and imports every module

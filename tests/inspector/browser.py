@@ -17,15 +17,24 @@ from tests.support import require
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["AXE_COLOURS", "AXE_RULES", "Watched", "axe_source", "chromium", "launched", "watched"]
+__all__ = ["AXE_BOXES", "AXE_COLOURS", "AXE_RULES", "Watched", "axe_source", "chromium", "launched", "watched"]
 
 AXE = "axe-core-4.14.1"
 AXE_RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 AXE_COLOURS = ("color-contrast",)
-STICKING_OUT = """[...document.querySelectorAll("a, button, li, pre, section, .banner, .notice")]
+AXE_BOXES = (
+    "aria-hidden-focus", "button-name", "label", "link-in-text-block", "link-name", "nested-interactive",
+    "scrollable-region-focusable", "target-size", "td-headers-attr", "th-has-data-cells",
+)  # fmt: skip
+"""Rules that ask what is seen, how large it is, or what is left of a table whose rows are cards."""
+OUT_OF_PLACE = """(() => {
+    const root = document.documentElement, wider = root.scrollWidth - root.clientWidth;
+    const out = [...document.querySelectorAll("a, button, li, pre, section, .banner, .notice")]
     .filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth && getComputedStyle(e).overflowX === "visible"
         && getComputedStyle(e).borderRightWidth !== "0px")
-    .map(e => e.innerText.slice(0, 60))"""
+    .map(e => `sticks out: ${e.innerText.slice(0, 60)}`);
+    return wider > 0 ? [`${wider} px wider than the window`, ...out] : out;
+})()"""
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "flowkit-tests"
 
 
@@ -92,19 +101,17 @@ class Watched:
         if not url.startswith((base, "data:")):
             self.foreign.append(url)
 
-    def overflow(self) -> int:
-        """How many pixels the page is wider than its window."""
-        return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
-
-    def sticking_out(self) -> list[str]:
-        """Boxes with a border whose content is wider than they are, so that it lies on their neighbours."""
-        return list(self.page.evaluate(STICKING_OUT))
+    def out_of_place(self) -> list[str]:
+        """What does not keep within its window, and boxes with a border whose content is wider than they are, so that it lies
+        on their neighbours.
+        """
+        return list(self.page.evaluate(OUT_OF_PLACE))
 
     def violations(self, rules: Sequence[str]) -> list[str]:
         """What axe-core finds wrong. It is put in by `evaluate`, which passes our policy; a script element would not."""
-        options = {"runOnly": list(rules), "resultTypes": ["violations"], "preload": False}
-        found = self.page.evaluate("options => axe.run(document, options)", options)
-        return [f"{each['id']}: {node['html'][:160]}" for each in found["violations"] for node in each["nodes"]]
+        options = {"runOnly": list(rules), "resultTypes": ["violations"], "preload": False, "selectors": False}
+        found = self.page.evaluate("options => axe.run(document, options).then(found => found.violations)", options)
+        return [f"{each['id']}: {node['html'][:160]}" for each in found for node in each["nodes"]]
 
 
 @contextmanager

@@ -187,7 +187,7 @@ def test_lists_and_the_runs_page_say_what_a_fork_asks(alone: Served) -> None:
     assert "asks: run charge for real, or give its result" in text_of(alone, "/runs")
     page = text_of(alone, "/runs/asks")
     assert "asks: run charge for real, or give its result" in page
-    assert '<a class="button main" href="/runs/asks/fork">Answer</a>' in alone.ask("/runs/asks").text
+    assert 'id="answer" href="/runs/asks/fork">Answer</a>' in alone.ask("/runs/asks").text
 
 
 def test_a_fork_that_asks_needs_a_person_and_leads_to_where_it_is_answered(alone: Served) -> None:

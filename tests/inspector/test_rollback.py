@@ -294,7 +294,7 @@ def test_no_place_from_an_address_becomes_code(small: Served) -> None:
 
 def test_a_run_that_has_not_ended_has_no_test(small: Served) -> None:
     assert small.ask("/runs/order-4/export.py").status == 409
-    assert "Only a completed or failed run" in text_of(small, "/runs/order-4/export")
+    assert "only a completed or failed run" in text_of(small, "/runs/order-4/export")
 
 
 def test_a_run_that_is_not_there_has_no_export(small: Served) -> None:

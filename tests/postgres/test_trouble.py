@@ -66,7 +66,13 @@ def refused(url: str) -> str:
 
 @pytest.mark.parametrize(
     "url",
-    ["postgresql://user@host:notaport/x", "postgresql://[::1/x", "postgresql://u@h/d?nosuch=1", "postgresql://u@h/d?listen=2"],
+    [
+        "postgresql://user@host:notaport/x",
+        "postgresql://[::1/x",
+        "postgresql://u@h/d?nosuch=1",
+        "postgresql://u@h/d?listen=2",
+        "postgresql:/user@host/x",
+    ],
 )
 def test_a_wrong_url_is_refused_with_what_is_wrong_about_it(url: str) -> None:
     assert "URL" in refused(url)
@@ -162,6 +168,39 @@ def test_tables_of_something_else_are_left_alone(server: Server) -> None:
     said = refused(url)
 
     assert "something else" in said
+
+
+@pytest.mark.parametrize("command", [["list"], ["cancel", "o-1"], ["check", SHOP], ["tag", "o-1", "+vip"], ["doctor"]])
+def test_a_database_without_tables_is_said_to_be_one_and_stays_so_unless_something_is_started(
+    server: Server, command: list[str]
+) -> None:
+    url = new_database(server)
+
+    told = cli(*command, "--db", url)
+
+    assert told.exit_code == STORE
+    assert "has no tables of flowkit, or none that this user may see" in told.output
+    assert "0 bytes" not in told.output
+    assert not server.ask("SELECT 1 FROM pg_tables WHERE schemaname = 'public'", database=url.rsplit("/", 1)[1])
+
+
+def test_a_database_that_takes_no_connections_is_not_said_to_be_missing(server: Server) -> None:
+    url = new_database(server)
+    name = url.rsplit("/", 1)[1]
+    server.ask(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+
+    said = refused(url)
+
+    assert f'database "{name}" is not currently accepting connections' in said
+    assert "Create the database" not in said
+
+
+@pytest.mark.parametrize("url", ["postgresql:///orders?host=/nowhere", "postgresql:///orders?host=/nowhere&port=5"])
+def test_a_url_without_a_host_names_the_socket_of_a_local_server(url: str) -> None:
+    said = refused(url)
+
+    assert "cannot be reached" in said
+    assert "/nowhere/.s.PGSQL." in said
 
 
 def test_a_server_without_a_free_connection_says_so_and_is_served_again_when_there_is_one(server: Server) -> None:

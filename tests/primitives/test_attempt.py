@@ -6,7 +6,6 @@ Longer than 400 lines because every workflow stands here twice, plain and async.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -35,19 +34,6 @@ from flowkit import (
 from flowkit.testing import Lab
 from tests.crashing import Script, crash_everywhere
 from tests.primitives.pairs import at_most, both, locations, note, ran, scripted
-
-
-@pytest.fixture(autouse=True)
-def _nothing_ran() -> Iterator[None]:
-    ran.clear()
-    yield
-    ran.clear()
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as made:
-        yield made
 
 
 def told(made: Any) -> list[Any]:

@@ -6,7 +6,6 @@ Longer than 400 lines because every workflow is written twice, plain and async.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,20 +31,6 @@ from flowkit.testing import Lab, SimulatedCrash
 from tests.crashing import Script, crash_everywhere
 from tests.primitives.pairs import both, inbox, note, ran, scripted
 from tests.runtime.waiting import until
-
-
-@pytest.fixture(autouse=True)
-def _nothing_ran() -> Iterator[None]:
-    ran.clear()
-    yield
-    ran.clear()
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as made:
-        yield made
-
 
 # --- completable messages -------------------------------------------------------------------------------------------------
 

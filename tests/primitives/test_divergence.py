@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -14,22 +13,8 @@ from flowkit import (
     HistoryDiverged,
 )
 from flowkit.testing import Lab
+from tests.scripts import Calls, a_then_wait, start
 from tests.worlds import World, both
-
-Calls = Generator[Any, Any, Any]
-
-
-def start(lab: Lab, world: World, script: Any) -> None:
-    """A run of `script` that has made one pass."""
-    lab.start("r", world.flow(script))
-    lab.run_once("r")
-    world.log.clear()
-
-
-def a_then_wait(do: World) -> Calls:
-    yield do.step("a")
-    yield do.receive("go")
-    return "done"
 
 
 @both
@@ -343,7 +328,7 @@ def test_a_step_run_again_by_recover_may_fail_before_what_is_recorded_after_it(c
 
 @both
 def test_what_lies_in_a_settled_join_race_loop_or_block_is_claimed_with_it(colour: str) -> None:
-    """CH6 only direct children count: no false alarms (the original's children diverged)."""
+    """CH6 only direct children count: no false alarms."""
     world = World(colour)
 
     def turn(do: World, n: int) -> Calls:

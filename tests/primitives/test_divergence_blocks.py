@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 import flowkit.aio as aio
@@ -17,27 +16,13 @@ from flowkit import (
     workflow,
 )
 from flowkit.testing import Lab
+from tests.scripts import Calls, a_then_wait, start
 from tests.worlds import World, both
-
-Calls = Generator[Any, Any, Any]
-
-
-def start(lab: Lab, world: World, script: Any) -> None:
-    """A run of `script` that has made one pass."""
-    lab.start("r", world.flow(script))
-    lab.run_once("r")
-    world.log.clear()
-
-
-def a_then_wait(do: World) -> Calls:
-    yield do.step("a")
-    yield do.receive("go")
-    return "done"
 
 
 @both
 def test_divergence_blocks_the_run_undoing_nothing_and_counting_no_attempt(colour: str) -> None:
-    """CH8 status, message and fingerprint in one commit; not failed, nothing undone (the original failed and compensated)."""
+    """CH8 status, message and fingerprint in one commit; not failed, nothing undone."""
     world = World(colour)
 
     def old(do: World) -> Calls:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
 import flowkit.aio as aio
 from flowkit import (
     Continue,
@@ -14,28 +11,8 @@ from flowkit import (
     workflow,
 )
 from flowkit.testing import Lab
+from tests.scripts import a_then_wait, b_then_wait, start
 from tests.worlds import World, both
-
-Calls = Generator[Any, Any, Any]
-
-
-def start(lab: Lab, world: World, script: Any) -> None:
-    """A run of `script` that has made one pass."""
-    lab.start("r", world.flow(script))
-    lab.run_once("r")
-    world.log.clear()
-
-
-def a_then_wait(do: World) -> Calls:
-    yield do.step("a")
-    yield do.receive("go")
-    return "done"
-
-
-def b_then_wait(do: World) -> Calls:
-    yield do.step("b")
-    yield do.receive("go")
-    return "done"
 
 
 @both

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -40,19 +39,6 @@ from flowkit.core.outcome import decisive
 from flowkit.testing import Lab, SimulatedCrash
 from tests.crashing import Script, crash_everywhere
 from tests.primitives.pairs import at_most, both, locations, note, ran, scripted
-
-
-@pytest.fixture(autouse=True)
-def _nothing_ran() -> Iterator[None]:
-    ran.clear()
-    yield
-    ran.clear()
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as made:
-        yield made
 
 
 def statuses(lab: Lab) -> dict[str, str]:

@@ -49,6 +49,41 @@ def test_run_to_end_jumps_to_a_delayed_start() -> None:
         assert lab.now == begun + 300
 
 
+def test_a_second_lab_on_a_file_goes_on_with_the_imported_code(tmp_path: Path) -> None:
+    """API section 8: another store; which code a run has need not be said again."""
+
+    @workflow(name="goes-on-in-another-lab")
+    def flow() -> str:
+        sleep(60)
+        return "rested"
+
+    with Lab(tmp_path / "a.db") as lab:
+        lab.start("r", flow)
+        lab.run_once("r")
+
+    with Lab(tmp_path / "a.db") as lab:
+        assert lab.run_to_end("r") == "rested"
+
+
+def test_run_once_does_not_begin_a_run_before_its_delayed_start() -> None:
+    """LB4: nothing is performed that is not due."""
+    log: list[str] = []
+
+    @workflow
+    def flow() -> None:
+        step(lambda: log.append("one"), name="one")()
+
+    with Lab() as lab:
+        lab.start("r", flow.options(delay="5m"))
+        before = (lab.now, lab.commits)
+
+        made = lab.run_once("r")
+
+        assert (made.status, made.wake_at, log, lab.commits) == ("pending", before[0] + 300, [], before[1])
+        lab.advance("5m")
+        assert (lab.run_once("r").status, log) == ("completed", ["one"])
+
+
 def test_runs_stay_usable_after_a_crash() -> None:
     """API section 8: handles, and the code given last."""
 

@@ -6,7 +6,6 @@ Longer than 400 lines because every workflow is written twice, plain and async.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,19 +31,6 @@ from flowkit import (
 from flowkit.testing import Lab, SimulatedCrash
 from tests.crashing import Script, crash_everywhere
 from tests.primitives.pairs import at_most, both, locations, note, quick_file, ran, scripted
-
-
-@pytest.fixture(autouse=True)
-def _nothing_ran() -> Iterator[None]:
-    ran.clear()
-    yield
-    ran.clear()
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as made:
-        yield made
 
 
 def turns(lab: Lab, name: str = "count") -> list[str]:

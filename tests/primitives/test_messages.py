@@ -28,21 +28,7 @@ from flowkit import (
 from flowkit.drivers.base import BodyRef
 from flowkit.testing import Lab, SimulatedCrash
 from tests.crashing import Script, crash_everywhere
-from tests.primitives.pairs import at_most, atake, both, inbox, locations, note, quick_file, ran, scripted, take
-
-
-@pytest.fixture(autouse=True)
-def _nothing_ran() -> Iterator[None]:
-    ran.clear()
-    yield
-    ran.clear()
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as made:
-        yield made
-
+from tests.primitives.pairs import at_most, atake, both, inbox, locations, note, quick_file, scripted, take
 
 # --- one receive ----------------------------------------------------------------------------------------------------------
 

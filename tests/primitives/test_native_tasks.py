@@ -55,6 +55,16 @@ def test_two_steps_at_once_through_gather_are_refused() -> None:
     assert "test_native_tasks.py:" in error.source
 
 
+def test_the_advice_for_one_step_twice_at_once_can_be_pasted() -> None:
+    """PY5: a join cannot have two branches of one name."""
+
+    @workflow
+    async def flow() -> None:
+        await asyncio.gather(slow(), slow())
+
+    assert "join(slow=…, slow_2=…)" in str(blocked(flow))
+
+
 def test_a_body_under_way_ends_and_is_recorded_before_the_block() -> None:
     """PY5, CH12: nothing new begins, and code that fits goes on with what is there."""
     log: list[str] = []

@@ -41,18 +41,10 @@ from tests.primitives.pairs import at_most, both, locations, note, ran, scripted
 
 
 @pytest.fixture(autouse=True)
-def _nothing_ran() -> Iterator[None]:
-    ran.clear()
+def _nothing_waits_on() -> Iterator[None]:
     released.clear()
     yield
     released.set()
-    ran.clear()
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as made:
-        yield made
 
 
 def statuses(lab: Lab) -> dict[str, str]:

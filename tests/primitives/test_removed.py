@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
-
 import pytest
 
 from flowkit import Break, step
 from flowkit.testing import Lab
 from tests.crashing import Script, crash_everywhere
+from tests.scripts import Calls, start
 from tests.worlds import World, both
-
-Calls = Generator[Any, Any, Any]
-
-
-def start(lab: Lab, world: World, script: Any) -> None:
-    """A run of `script` that has made one pass."""
-    lab.start("r", world.flow(script))
-    lab.run_once("r")
-    world.log.clear()
 
 
 def old_shop(do: World) -> Calls:
@@ -97,7 +86,7 @@ def test_removed_of_another_kind_diverges_and_says_where(colour: str) -> None:
 
 @both
 def test_removed_claims_the_whole_subtree(colour: str) -> None:
-    """CH17 a loop, join or race with all that lies in it (in the original the children diverged)."""
+    """CH17 a loop, join or race with all that lies in it."""
     world = World(colour)
 
     def turn(do: World, n: int) -> Calls:

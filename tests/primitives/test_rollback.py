@@ -5,7 +5,6 @@ Longer than 400 lines because every workflow stands here twice, plain and async.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -35,19 +34,6 @@ from flowkit import (
 from flowkit.testing import Lab, SimulatedCrash
 from tests.crashing import Script, crash_everywhere
 from tests.primitives.pairs import both, note, ran, scripted
-
-
-@pytest.fixture(autouse=True)
-def _nothing_ran() -> Iterator[None]:
-    ran.clear()
-    yield
-    ran.clear()
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as made:
-        yield made
 
 
 def statuses(lab: Lab) -> dict[str, str]:

@@ -42,18 +42,10 @@ from tests.primitives.pairs import both, note, ran, scripted
 
 
 @pytest.fixture(autouse=True)
-def _nothing_ran() -> Iterator[None]:
-    ran.clear()
+def _nothing_waits_on() -> Iterator[None]:
     released.clear()
     yield
     released.set()
-    ran.clear()
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as made:
-        yield made
 
 
 released = threading.Event()

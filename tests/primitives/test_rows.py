@@ -22,12 +22,6 @@ def _nothing_fails() -> Iterator[None]:
     _fails.clear()
 
 
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as made:
-        yield made
-
-
 def row(lab: Lab, id: str = "r") -> RunRow:
     found = lab.client.driver.get(id)
     assert found is not None

@@ -38,20 +38,6 @@ from tests.crashing import Script, crash_everywhere
 from tests.primitives.pairs import at_most, both, locations, note, ran, scripted
 from tests.runtime.waiting import until
 
-
-@pytest.fixture(autouse=True)
-def _nothing_ran() -> Iterator[None]:
-    ran.clear()
-    yield
-    ran.clear()
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as made:
-        yield made
-
-
 # --- deadlines ------------------------------------------------------------------------------------------------------------
 
 

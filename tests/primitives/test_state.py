@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
@@ -35,19 +35,6 @@ from flowkit import (
 from flowkit.testing import Lab, SimulatedCrash
 from tests.crashing import Script, crash_everywhere
 from tests.primitives.pairs import both, ran, scripted
-
-
-@pytest.fixture(autouse=True)
-def _nothing_ran() -> Iterator[None]:
-    ran.clear()
-    yield
-    ran.clear()
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    with Lab() as made:
-        yield made
 
 
 def run_number(lab: Lab) -> int:

@@ -77,10 +77,49 @@ def test_a_rollback_that_takes_a_name_the_step_does_not_have_is_a_type_error() -
         step(rollback=refund)(charge)
 
 
+def positional(receipt: str, basket: int, /) -> None:
+    """The second cannot be given by name."""
+
+
+def named_only(*, basket: int) -> None:
+    """It cannot take the output."""
+
+
+@pytest.mark.parametrize("rollback", [positional, named_only])
+def test_a_rollback_that_could_not_be_called_is_refused_at_decoration(rollback: Any) -> None:
+    """API section 3: not when the run is to be undone."""
+
+    def charge(basket: int) -> str:
+        return ""
+
+    with pytest.raises(TypeError, match=rollback.__name__):
+        step(charge, rollback=rollback)
+
+
+class Till:
+    """A step as a method, and a rollback that takes too much."""
+
+    @step(rollback=lambda receipt, self: None)
+    def charge(self, order: int) -> str:
+        return ""
+
+
+def test_a_rollback_does_not_get_the_self_of_a_method() -> None:
+    """API section 3: it is no argument of the step, which is said as soon as the method is bound."""
+    with pytest.raises(TypeError, match="takes self"):
+        Till().charge(1)
+
+
 @pytest.mark.parametrize("limit", [5, 5.0, "5s", timedelta(seconds=5), None, 0])
 def test_durations_come_in_every_spelling(limit: Any) -> None:
     """API section 2."""
     assert step(dict, name="x", timeout=limit, backoff="100ms", backoff_max=timedelta(minutes=1)).name == "x"
+
+
+def test_an_error_hook_is_a_function() -> None:
+    """API section 3: said at decoration, not at the first failure."""
+    with pytest.raises(TypeError, match="on_error"):
+        workflow(on_error="log")  # type: ignore[call-overload]  # what is wrong is the point
 
 
 @pytest.mark.parametrize("options", [{"max_crashes": 0}, {"max_crashes": -1}])

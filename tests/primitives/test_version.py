@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
 import pytest
 
 from flowkit import Break, Continue, receive, removed, workflow
 from flowkit.testing import Lab
+from tests.scripts import Calls, start
 from tests.worlds import World, both
-
-Calls = Generator[Any, Any, Any]
-
-
-def start(lab: Lab, world: World, script: Any) -> None:
-    """A run of `script` that has made one pass."""
-    lab.start("r", world.flow(script))
-    lab.run_once("r")
-    world.log.clear()
 
 
 def old_shop(do: World) -> Calls:
@@ -231,7 +222,7 @@ def test_a_gate_is_retired_with_removed(colour: str) -> None:
 
 @both
 def test_replay_from_a_later_entry_does_not_flip_a_version(colour: str) -> None:
-    """CH23 the recorded 1 stays 1 (in the original it could flip)."""
+    """CH23 the recorded 1 stays 1."""
     world = World(colour)
 
     def new(do: World) -> Calls:

@@ -31,8 +31,19 @@ def test_a_filter_that_can_match_nothing_is_refused(path: Path, asked: dict[str,
         ({"logger": 7}, TypeError, "logger is a logging.Logger, not 7"),
         ({"clock": 7}, TypeError, "clock is an object whose now\\(\\) gives UTC epoch seconds, not 7"),
         ({"clock": "now"}, TypeError, "clock is an object"),
-        ({"max_payload": 0}, ValueError, "max_payload is at least 1 byte"),
-        ({"max_payload": "0KB"}, ValueError, "max_payload is at least 1 byte"),
+        (
+            {"max_payload": 0},
+            ValueError,
+            r"max_payload \(argument max_payload=\): 0 is out of range; it is 1 bytes to 64,000,000",
+        ),
+        ({"max_payload": "0KB"}, ValueError, "max_payload .* is out of range"),
+        ({"max_payload": "1GB"}, ValueError, "max_payload .* is out of range"),
+        ({"max_payload": [8]}, ValueError, "max_payload .* cannot be read"),
+        (
+            {"concurrency": 10**9},
+            ValueError,
+            r"concurrency \(argument concurrency=\): 1000000000 is out of range; it is 1 to 100,000",
+        ),
     ],
 )
 def test_a_handle_is_not_opened_with_what_could_not_work(

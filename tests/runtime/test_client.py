@@ -228,7 +228,9 @@ def test_a_failed_run_raises_what_it_recorded(fk: Flowkit) -> None:
     with pytest.raises(RunFailed, match="no such order") as caught:
         fk.run("r", breaks)
 
-    assert caught.value.error.type == "builtins.LookupError" or caught.value.error.type == "LookupError"
+    assert caught.value.error == fk.get("r").error()
+    assert (caught.value.type, caught.value.message) == ("LookupError", "no such order")
+    assert 'raise LookupError("no such order")' in caught.value.traceback
 
 
 def test_a_pure_client_leaves_the_work_to_others(path: Path) -> None:

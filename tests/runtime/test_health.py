@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ import flowkit
 from flowkit import Unattended, Workflow, receive, step, workflow
 from flowkit.client import Flowkit
 from flowkit.core.health import Report, Trouble
-from flowkit.drivers.base import WorkerInfo
+from flowkit.drivers.base import Claimed, WorkerInfo
+from flowkit.drivers.sqlite import SQLiteDriver
 from flowkit.errors import StoreError
 from flowkit.runtime.reporter import source_key
 from flowkit.runtime.worker import Worker
+from flowkit.settings import Settings
 from tests.runtime.waiting import until
 
 
@@ -157,6 +159,65 @@ def test_store_trouble_is_reported_once_the_store_answers_again(path: Path, clie
 
         until(lambda: reported(client) == [("store", "StoreError")])
         until(lambda: status(client) == "ok" and not reported(client))
+
+
+class Away(SQLiteDriver):
+    """A store that answers neither claims nor reports while it is `away`. `refused` and `told` are the reports it got."""
+
+    claims_refused = 0
+
+    def __init__(self, path: Path, settings: Settings) -> None:
+        self.away = threading.Event()
+        self.refused: list[list[Report]] = []
+        self.told: list[list[Report]] = []
+        super().__init__(path, settings=settings)
+
+    def claim(self, worker: int, workflows: Mapping[str, str], limit: int, now: float) -> Claimed:
+        if self.away.is_set():
+            self.claims_refused += 1
+            raise StoreError("no route to host")
+        return super().claim(worker, workflows, limit, now)
+
+    def report(self, source: str, reports: Sequence[Report], until: float, now: float) -> None:
+        if self.away.is_set():
+            self.refused.append(list(reports))
+            raise StoreError("no route to host")
+        super().report(source, reports, until, now)
+        self.told.append(list(reports))
+
+
+def test_store_trouble_stands_while_the_store_is_away_and_until_it_has_taken_three_reports(path: Path) -> None:
+    settings = Settings(poll=1.0, reap=0.02)  # it is looked at more often than claims fail
+    driver = Away(path, settings)
+    with Flowkit(driver, workflows=[order], settings=settings) as fk:
+        driver.away.set()
+        driver.nudge()
+        until(lambda: len(driver.refused) >= 6)
+        (begun,), (later,) = driver.refused[0], driver.refused[-1]
+
+        driver.away.clear()
+
+        until(lambda: driver.told and not driver.told[-1])
+        assert fk.health("order").reports == ()
+    assert (later.kind, later.line, later.since) == ("store", "no route to host", begun.since)
+    assert len(driver.told) > 3
+    assert {each.since for reports in driver.told[:-1] for each in reports} == {begun.since}
+    assert all(driver.told[:-1])
+
+
+def test_an_outage_is_logged_when_it_begins_and_when_it_is_over(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(poll=0.01, reap=0.01)
+    driver = Away(path, settings)
+    with Flowkit(driver, workflows=[order], settings=settings):
+        driver.away.set()
+        driver.nudge()
+        until(lambda: driver.claims_refused >= 3)
+
+        driver.away.clear()
+
+        until(lambda: "the store answers again" in caplog.text)
+    assert caplog.text.count("could not reach the store, and tries again: no route to host") == 1
+    assert caplog.text.count("the store answers again") == 1
 
 
 def test_this_handles_own_troubles_are_known_at_once(path: Path) -> None:

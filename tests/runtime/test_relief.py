@@ -231,6 +231,18 @@ def test_the_version_of_the_environment_is_that_of_a_handle_too(path: Path, monk
         assert [read_serving(row.info).version for row in fk.driver.workers()] == ["2.4"]
 
 
+@pytest.mark.parametrize("worker", [True, False])
+def test_a_version_of_the_environment_that_cannot_be_is_refused_by_its_name(
+    path: Path, monkeypatch: pytest.MonkeyPatch, worker: bool
+) -> None:
+    monkeypatch.setenv("FLOWKIT_VERSION", "")
+
+    with pytest.raises(InvalidName, match=r"cannot be empty \(environment FLOWKIT_VERSION\); it is text of 1 to 200"):
+        flowkit.open(path, worker=worker)
+
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [({"version": ""}, InvalidName), ({"version": "2\n4"}, InvalidName), ({"drain_older": True}, ValueError)],

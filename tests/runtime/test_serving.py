@@ -14,7 +14,7 @@ from flowkit.client.reader import Reader
 from flowkit.definitions.graphs import graph_of
 from flowkit.definitions.manifest import manifest_of
 from flowkit.registry import fingerprint, project_code, project_sources
-from flowkit.runtime.serving import Announcer, Serving, read_serving
+from flowkit.runtime.serving import Serving, read_serving
 from flowkit.runtime.worker import Worker
 from tests.runtime.waiting import until
 
@@ -115,7 +115,7 @@ def test_the_manifest_of_a_code_is_there_as_soon_as_a_worker_has_run_under_it(pa
 
 
 class Odd:
-    """A body that cannot be looked at."""
+    """A body that does not tell what it is."""
 
     def __call__(self) -> str:
         return "odd"
@@ -124,25 +124,64 @@ class Odd:
         raise LookupError("not to be shown")
 
 
+class Secretive(Odd):
+    """A body that cannot be looked at at all, once it is a step."""
+
+    hides = False
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "__code__" and type(self).hides:
+            raise LookupError("not to be looked at")
+        return super().__getattribute__(name)
+
+
 odd = step(Odd(), name="odd")
+secretive = step(Secretive(), name="secretive")
+Secretive.hides = True
 
 
-@workflow(name="odd")
-def oddly() -> str:
+@workflow(name="oddly")
+def oddly(body: object = Odd()) -> str:  # a default whose repr raises
     return odd()
 
 
-def test_code_that_cannot_be_looked_at_is_told_of_once_and_runs_all_the_same(path: Path) -> None:
-    with flowkit.open(path, workflows=[oddly]) as fk:
-        assert fk.run("r", oddly) == "odd"
-        announcer = Announcer(fk.driver, "code")
-        (worker,) = fk.driver.workers()
+@workflow(name="secretly")
+def secretly() -> str:
+    return secretive()
 
-        with pytest.raises(LookupError):
-            announcer.tell(worker.id, {"odd": oddly}, 0.0)
-        announcer.tell(worker.id, {"odd": oddly}, 0.0)
 
-        assert serving(fk)[0].workflows == ("odd",)
+def test_a_body_and_a_default_whose_repr_raises_are_described_by_their_type(path: Path) -> None:
+    again = step(Odd(), name="again")
+
+    @workflow(name="oddly-again")
+    def oddly_again() -> str:
+        return again()
+
+    found = manifest_of([oddly, oddly_again])
+
+    assert found.workflows["oddly"]["odd"] == found.workflows["oddly-again"]["again"]
+    assert set(found.graphs) == {"oddly", "oddly-again"}
+
+
+def test_a_workflow_that_cannot_be_looked_at_is_left_out_and_the_others_are_published(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = project_code(project_sources())
+
+    served = {each.name: each for each in (oddly, order, secretly)}
+    with flowkit.open(path, worker=False) as fk:
+        worker = Worker(fk.house, lambda: served)
+        worker.start()
+        until(lambda: set(Reader(fk).manifest(code).workflows) == {"oddly", "order"})
+        served = {**served, bill_order.name: bill_order}  # imported later
+        until(lambda: set(Reader(fk).manifest(code).workflows) == {"bill-order", "oddly", "order"})
+
+        assert fk.run("r", secretly) == "odd"
+        assert serving(fk)[0].workflows == ("bill-order", "oddly", "order", "secretly")
+        worker.stop()
+    (said,) = [record for record in caplog.records if "could not be described" in record.getMessage()]
+    assert "'secretly'" in said.getMessage()
+    assert "LookupError: not to be looked at" in said.getMessage()
 
 
 def test_a_body_is_known_by_what_it_does_whatever_its_name_and_options() -> None:

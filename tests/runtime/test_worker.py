@@ -101,6 +101,24 @@ def test_runs_of_unknown_workflows_are_left_alone(path: Path, turnstile: Turnsti
             strange.result(timeout=5)
 
 
+def test_a_worker_does_not_serve_what_its_handle_starts_for_others(path: Path) -> None:
+    @workflow
+    def other() -> str:
+        return "mine"
+
+    @workflow
+    def passes() -> str:
+        return "not mine"
+
+    with flowkit.open(path, worker=False) as client, flowkit.open(path, workflows=[other]) as fk:
+        theirs = fk.start("r-1", passes)
+        client.start("r-2", other).result(timeout=5)
+        assert fk.driver.get("r-1").epoch == 0
+
+        with flowkit.open(path, workflows=[passes]):
+            assert theirs.result(timeout=5) == "not mine"
+
+
 @pytest.mark.parametrize("gentle", [0.0, 60.0])
 def test_a_worker_that_takes_over_takes_runs_up_a_few_at_a_time_the_earliest_first(path: Path, gentle: float) -> None:
     @workflow
@@ -169,6 +187,52 @@ def test_a_blocked_run_is_tried_once_with_each_new_code(path: Path, monkeypatch:
         until(lambda: fk.get("r").status() == "sleeping")
         fk.send("r", "go", "!")
         assert fk.get("r").result(timeout=5) == "picked!"
+
+
+def blocked_by_other_code(path: Path) -> None:
+    """A run ``r`` of `first_code` that `other_code` has blocked."""
+    with flowkit.open(path, workflows=[first_code()]) as fk:
+        run = fk.start("r", first_code())
+        until(lambda: run.status() == "sleeping")
+    with flowkit.open(path, workflows=[other_code()]) as fk:
+        fk.get("r").wake()
+        until(lambda: fk.get("r").status() == "blocked")
+
+
+def test_a_result_waits_for_the_own_worker_to_try_what_other_code_blocked(path: Path) -> None:
+    blocked_by_other_code(path)
+    turnstile = Turnstile()
+
+    @workflow(name="busy")
+    def busy() -> None:
+        step(turnstile.pass_through, name="pass")()
+
+    with flowkit.open(path, concurrency=1) as fk:
+        fk.start("busy", busy)
+        until(lambda: turnstile.inside == 1)
+        fk.desk.meet(first_code())  # the worker serves it from here on, and has no room for the run yet
+        run = fk.get("r")
+        with pytest.raises(TimeoutError, match="it is blocked"):
+            run.result(timeout=0.1)
+
+        run.send("go", "!")
+        turnstile.door.set()
+
+        assert run.result(timeout=20) == "picked!"
+
+
+def test_a_result_is_told_at_once_why_a_run_is_blocked_that_the_own_worker_has_tried(path: Path) -> None:
+    blocked_by_other_code(path)
+
+    with flowkit.open(path, workflows=[other_code()]) as fk, pytest.raises(HistoryDiverged, match="pick"):
+        fk.get("r").result(timeout=0)
+
+
+def test_a_result_asked_of_a_client_is_told_at_once_why_a_run_is_blocked(path: Path) -> None:
+    blocked_by_other_code(path)
+
+    with flowkit.open(path, workflows=[first_code()], worker=False) as fk, pytest.raises(HistoryDiverged, match="pick"):
+        fk.get("r").result(timeout=0)
 
 
 def beats(fk: Flowkit) -> float:

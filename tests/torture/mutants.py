@@ -93,7 +93,7 @@ _CONNECTIONS, _CHANGE = "flowkit/drivers/postgres_connections.py", "flowkit/driv
 _COMPARED = "if row.epoch != change.epoch or row.head != change.head:"
 _COMPARED_KV = "if (row.epoch, row.head) != (change.epoch, change.head):"
 _FENCE = '_FENCE = "WHERE seq = ? AND epoch = ? AND head = ?"'
-_WRITE = "            results = self._driver.write([item.op for item in batch.items], self._clock.now())\n"
+_WRITE = "            results = self._driver.write(ops, self._clock.now())\n"
 _REHEARSE = """
 class _Rehearsed(Exception):
     pass
@@ -173,7 +173,7 @@ MUTANTS = (
             Edit("flowkit/drivers/writer.py", "\nclass Writer:\n", _REHEARSE),
             Edit(
                 "flowkit/drivers/writer.py", _WRITE,
-                "            ops, now = [item.op for item in batch.items], self._clock.now()\n"
+                "            now = self._clock.now()\n"
                 "            self._answer(batch.items, _rehearse(self._driver, ops, now))\n"
                 "            time.sleep(0.005)  # a disk that takes its time\n"
                 "            results = self._driver.write(ops, now)\n",
@@ -211,7 +211,10 @@ MUTANTS = (
     Mutant(
         "the gate is not taken", "F10", "tests/torture/test_crowd.py",
         (
-            Edit("flowkit/drivers/gate.py", "if not self._asked and self._enter_at_once():\n            return\n", "return\n"),
+            Edit(
+                "flowkit/drivers/gate.py", "if not self._asked:\n            try:\n",
+                "if self:\n            return\n            try:\n",
+            ),
         ),
     ),
     Mutant(

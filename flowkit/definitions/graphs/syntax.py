@@ -12,6 +12,7 @@ from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any
 
+from flowkit.definitions.parsing import parsed
 from flowkit.engine.source import PACKAGE, shown_path
 
 __all__ = ["Function", "bound_twice", "function_tree", "is_followed", "place", "quoted", "unwrapped"]
@@ -38,7 +39,7 @@ def function_tree(function: Any) -> Function | None:
 @lru_cache(maxsize=64)
 def _functions(text: str) -> dict[tuple[int, str], list[Function]]:
     found: dict[tuple[int, str], list[Function]] = {}
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(parsed(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = min([node.lineno, *(mark.lineno for mark in node.decorator_list)])
             found.setdefault((first, node.name), []).append(node)

@@ -290,6 +290,26 @@ class Bodies(Case):
         ]
         assert bodies == [b"[1]", b"s", b"o", b"e"]
 
+    def test_the_outcome_of_a_completed_run_is_its_row_with_the_output(self) -> None:
+        hold = self.held()
+        hold.write(status="completed", finish=Finish(output=b"o"), release=True)
+
+        assert self.driver.outcome(hold.run) == (self.row(), b"o")
+
+    def test_the_outcome_of_a_run_that_goes_on_is_its_row_alone(self) -> None:
+        hold = self.held()
+
+        assert self.driver.outcome(hold.run) == (self.row(), None)
+
+    def test_an_output_is_no_outcome_until_the_run_has_completed(self) -> None:
+        hold = self.held()
+        hold.write(finish=Finish(output=b"o"))
+
+        assert self.driver.outcome(hold.run) == (self.row(), None)
+
+    def test_nobody_has_no_outcome(self) -> None:
+        assert self.driver.outcome(999) is None
+
     def test_a_body_that_is_not_there_is_none(self) -> None:
         hold = self.held()
         hold.write(add=[completed(1)])
