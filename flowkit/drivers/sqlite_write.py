@@ -139,9 +139,7 @@ class Writing:
     def _changes(self, group: Sequence[Change]) -> list[Result]:
         rows = self._standing(group)
         batch = Batch(self._now)
-        results: list[Result] = []
-        for change in group:
-            results.append(self._change(change, rows.get(change.run), batch))
+        results = [self._change(change, rows.get(change.run), batch) for change in group]
         batch.execute(self._cursor)
         first, result = group[0], results[0]
         if (first.op or first.sends) and isinstance(result, Done):
