@@ -96,7 +96,7 @@ class SQLiteSurvey:
             with suppress(PayloadError):  # who looks at the run itself is told of the damage
                 body = checked_body(error, crc, f"the error of run {run}")
                 found.append(Ending(run=run, error=body, entry=None if at[0] is None else entry_of(tuple(at))))
-        return found
+        return sorted(found, key=lambda ending: runs.index(ending.run))
 
     def cut(self, query: RunQuery) -> int:
         """See `Survey.cut`."""

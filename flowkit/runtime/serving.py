@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Iterable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -135,12 +136,19 @@ class Announcer:
         return failed
 
 
+_MADE: WeakKeyDictionary[Workflow[..., Any], Manifest] = WeakKeyDictionary()
+"""Code stays as it was imported, so a process that opens many stores reads it once."""
+
+
 def _described(workflows: Iterable[Workflow[..., Any]]) -> tuple[Manifest, dict[str, ErrorInfo]]:
     """What these workflows consist of, without those that cannot be looked at: the user's objects may do anything then."""
     described, failed = Manifest(), dict[str, ErrorInfo]()
     for workflow in workflows:
         try:
-            described = described.also(manifest_of([workflow]))
+            made = _MADE.get(workflow)
+            if made is None:
+                made = _MADE[workflow] = manifest_of([workflow])
+            described = described.also(made)
         except Exception as error:  # of the user's, such as a property of a body
             failed[workflow.name] = snapshot(error)
     return described, failed

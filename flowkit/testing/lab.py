@@ -205,8 +205,7 @@ class Lab:
         """Exactly one pass of the run, due or not, but none before a delayed start; `workflow` is other code, kept from now on.
 
         Raises:
-            SimulatedCrash: a write that `crash_at` chose was reached.
-            RunConflict: another worker has the run in hand.
+            SimulatedCrash: a write that `crash_at` chose was reached. RunConflict: another worker has the run in hand.
         """
         row = self._row(id)
         if workflow is not None:
@@ -283,8 +282,7 @@ class Lab:
 
     def _is_delayed(self, row: RunRow) -> bool:
         """Whether its start was asked for later than now. A clock that was set back delays nobody."""
-        start_at = row.wake_at
-        return row.passes == 0 and start_at is not None and start_at > max(self.clock.now(), row.created_at)
+        return row.passes == 0 and (row.wake_at or 0.0) > max(self.clock.now(), row.created_at)
 
     def _row(self, id: str) -> RunRow:
         run = self.client.get(id)

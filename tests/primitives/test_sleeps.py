@@ -477,8 +477,8 @@ def test_a_wait_just_longer_than_the_linger_parks_and_goes_on(fk: flowkit.Flowki
     run = fk.start("r", flow, 1.1)
     until(lambda: run.status() == "sleeping")
 
-    assert run.result(timeout=5) == "rested"
-    assert 1.1 <= time.time() - began < 1.9
+    assert run.result(timeout=20) == "rested"
+    assert 1.1 <= time.time() - began < 10
 
 
 @workflow

@@ -26,9 +26,10 @@ def fk(tmp_path: Path) -> Iterator[flowkit.Flowkit]:
 
 
 def until(happens: Any) -> None:
-    """Wait for a condition, at most two seconds."""
-    deadline = time.monotonic() + 2
-    while not happens() and time.monotonic() < deadline:
+    """Wait for a condition."""
+    deadline = time.monotonic() + 20
+    while not happens():
+        assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
@@ -40,10 +41,10 @@ def test_a_long_body_gets_its_attempt_written_in_the_background(fk: flowkit.Flow
 
     until(run.history)
     begun = run.history()[0]
-    output = run.result(timeout=2)
+    output = run.result(timeout=20)
 
     assert (begun.status, begun.attempts, begun.settled_at) == ("running", 1, None)
-    assert before <= begun.created_at <= before + 2
+    assert before <= begun.created_at <= before + 20
     assert output == "rested"
     assert [(e.status, e.attempts, e.seq) for e in run.history()] == [("completed", 1, begun.seq)]
 

@@ -87,7 +87,7 @@ def test_two_processes_share_the_runs(client: Flowkit, spawn: Spawn) -> None:
     assert {len(output) for output in outputs} == {10}
 
 
-def test_the_run_of_a_killed_process_goes_on_within_a_second(path: Path, log: Path, spawn: Spawn) -> None:
+def test_the_run_of_a_killed_process_goes_on_long_before_a_lease_is_over(path: Path, log: Path, spawn: Spawn) -> None:
     process = spawn("hang")
     with flowkit.open(path, worker=False) as client:
         run = client.start("r", flows.stands_by)
@@ -100,7 +100,7 @@ def test_the_run_of_a_killed_process_goes_on_within_a_second(path: Path, log: Pa
         took = time.monotonic() - killed
 
     assert (output, run.id) == (os.getpid(), "r")
-    assert took < 1.0
+    assert took < 5.0  # a third of the lease; the storm of kills measures it
 
 
 def test_each_death_of_a_worker_counts_until_the_run_is_quarantined(client: Flowkit, spawn: Spawn) -> None:
