@@ -125,7 +125,7 @@ class Odd:
 
 
 class Secretive(Odd):
-    """A body that cannot be looked at at all, once it is a step."""
+    """A body that cannot be looked at at all while it `hides`."""
 
     hides = False
 
@@ -137,17 +137,11 @@ class Secretive(Odd):
 
 odd = step(Odd(), name="odd")
 secretive = step(Secretive(), name="secretive")
-Secretive.hides = True
 
 
 @workflow(name="oddly")
 def oddly(body: object = Odd()) -> str:  # a default whose repr raises
     return odd()
-
-
-@workflow(name="secretly")
-def secretly() -> str:
-    return secretive()
 
 
 def test_a_body_and_a_default_whose_repr_raises_are_described_by_their_type(path: Path) -> None:
@@ -164,9 +158,14 @@ def test_a_body_and_a_default_whose_repr_raises_are_described_by_their_type(path
 
 
 def test_a_workflow_that_cannot_be_looked_at_is_left_out_and_the_others_are_published(
-    path: Path, caplog: pytest.LogCaptureFixture
+    path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Secretive, "hides", True)  # here alone: other workers of this process look at all there is
     code = project_code(project_sources())
+
+    @workflow(name="secretly")
+    def secretly() -> str:
+        return secretive()
 
     served = {each.name: each for each in (oddly, order, secretly)}
     with flowkit.open(path, worker=False) as fk:
