@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 BENCH := .venv-bench
 # More lanes than the two cores that are meant: many tests wait for processes and clocks.
-LANES ?= 4
+LANES ?= 3
 ARGS ?=
 # mypy refuses a folder without Python files, so the inspector is named once it has some.
 TYPED := flowkit $(if $(wildcard inspector/*.py),inspector)
